@@ -1,0 +1,3 @@
+"""parslflow: neural networks inside simulations that keep learning."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,127 @@
+"""Where everything of one run lies, and how a file gets there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from parslflow.errors import UsageError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its name when the block succeeds.
+
+    Readers see the old file or the new one, never a part. After an error nothing is left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """The folder of one run. Each property is a place in it."""
+
+    root: Path
+
+    @classmethod
+    def create(cls, parent: Path, name: str) -> RunDir:
+        """Make a new run directory ``parent/name-YYYYMMDD-HHMMSS`` with its folders."""
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        root = parent.resolve() / f"{name}-{stamp}"
+        suffix = 1
+        while root.exists():
+            suffix += 1
+            root = parent.resolve() / f"{name}-{stamp}-{suffix}"
+        run = cls(root)
+        for folder in (
+            run.journal,
+            run.store,
+            run.simulations,
+            run.samples,
+            run.models,
+            run.stages,
+            run.logs,
+            run.report,
+        ):
+            folder.mkdir(parents=True)
+        return run
+
+    @classmethod
+    def open(cls, root: Path) -> RunDir:
+        """The run directory at ``root``.
+
+        Raises:
+            UsageError: ``root`` is not the directory of a run.
+        """
+        run = cls(root.resolve())
+        if not run.experiment.is_file():
+            raise UsageError(
+                f"{root} is not a run directory (it has no experiment.toml): give the path that "
+                "'parslflow run' printed."
+            )
+        return run
+
+    @property
+    def experiment(self) -> Path:
+        """The resolved experiment."""
+        return self.root / "experiment.toml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, host and command of the run."""
+        return self.root / "environment.json"
+
+    @property
+    def journal(self) -> Path:
+        """The events of every execution, one file each."""
+        return self.root / "journal"
+
+    @property
+    def provenance(self) -> Path:
+        """CMF's metadata with its own git and DVC."""
+        return self.root / "provenance" / "cmf"
+
+    @property
+    def store(self) -> Path:
+        """The store's address, log and stop file."""
+        return self.root / "store"
+
+    @property
+    def simulations(self) -> Path:
+        """One folder for each simulation that ran."""
+        return self.root / "simulations"
+
+    @property
+    def samples(self) -> Path:
+        """Base samples, clusters, batches, training sets."""
+        return self.root / "samples"
+
+    @property
+    def models(self) -> Path:
+        """Weights and TorchScript of every version."""
+        return self.root / "models"
+
+    @property
+    def stages(self) -> Path:
+        """The inputs of every stage as JSON."""
+        return self.root / "stages"
+
+    @property
+    def logs(self) -> Path:
+        """Parsl's logs and the writer's."""
+        return self.root / "logs"
+
+    @property
+    def report(self) -> Path:
+        """Summary, lineage and figures."""
+        return self.root / "report"

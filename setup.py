@@ -1,0 +1,61 @@
+"""Builds the Cython kernels and the store's Redis module into ``parslflow._ext``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy
+import torch
+from Cython.Build import cythonize
+from setuptools import Extension
+from setuptools import setup
+from torch.utils.cpp_extension import include_paths
+
+KERNELS = [
+    Extension(
+        f"parslflow._ext.{source.stem}",
+        [str(source)],
+        include_dirs=[numpy.get_include()],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+        extra_compile_args=["-O3"],
+    )
+    for source in sorted(Path("_ext").glob("*.pyx"))
+]
+
+# libtorch is the one in the torch wheel, so the module finds it where Python does.
+TORCH_LIBRARIES = Path(torch.__file__).parent / "lib"
+
+STORE_MODULE = Extension(
+    "parslflow._ext.tensorstore",
+    sorted(str(source) for source in Path("_ext/tensorstore").glob("*.cpp")),
+    depends=sorted(str(header) for header in Path("_ext/tensorstore").glob("*.h")),
+    include_dirs=["_ext/tensorstore", *include_paths()],
+    library_dirs=[str(TORCH_LIBRARIES)],
+    libraries=["torch", "torch_cpu", "c10"],
+    extra_compile_args=[
+        "-std=c++20",
+        "-O2",
+        "-Wall",
+        "-fvisibility=hidden",
+        f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}",
+    ],
+    extra_link_args=[f"-Wl,-rpath,{TORCH_LIBRARIES}"],
+    language="c++",
+)
+
+setup(
+    ext_modules=[
+        *cythonize(
+            KERNELS,
+            build_dir="build/cython",
+            compiler_directives={
+                "language_level": 3,
+                "boundscheck": False,
+                "wraparound": False,
+                "initializedcheck": False,
+                "cdivision": True,
+            },
+        ),
+        STORE_MODULE,
+    ],
+)
