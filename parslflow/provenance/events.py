@@ -1,0 +1,211 @@
+"""Events: what a stage says about one execution, as JSON lines in a file of its own.
+
+A stage never waits for CMF and never imports it. Each event is one line, written with one
+``os.write`` on a file opened for appending, so that a killed process leaves whole lines and at
+worst one cut line at the end. The format is that of :mod:`parslflow.provenance.schema`. This
+module needs nothing but the standard library, so it costs a worker no import time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import re
+import resource
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import contextmanager
+from datetime import UTC
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from typing import Literal
+
+from parslflow.errors import ParslflowError
+from parslflow.errors import UsageError
+
+SCHEMA = 1
+"""Version of the event format; a reader refuses others."""
+
+Value = str | int | float
+Kind = Literal["dataset", "model"]
+
+_CHUNK = 1 << 20
+_LONGEST_ERROR = 2000
+_digests: dict[tuple[str, int, int], str] = {}
+
+
+@contextmanager
+def execution(
+    journal: Path,
+    *,
+    pipeline: str,
+    context: str,
+    name: str,
+    properties: Mapping[str, Value] | None = None,
+) -> Iterator[Execution]:
+    """Journal what happens in the block as one execution of a pipeline's context.
+
+    The block's end, an error too, is an event with the status and what the execution cost. An
+    error propagates.
+
+    Args:
+        journal: the folder of the run's events, directly inside the run directory.
+        pipeline: the experiment's name.
+        context: the stage, such as ``train``.
+        name: the execution's name, such as ``train-EKE-ResNet-0``; it becomes part of a file name.
+        properties: what distinguishes this execution from others of its context.
+
+    Raises:
+        UsageError: ``name`` cannot be part of a file name.
+    """
+    if not re.fullmatch(r"[\w][\w.-]*", name, re.ASCII):
+        raise UsageError(
+            f"The execution name {name!r} cannot be part of a file name: use letters, digits, "
+            "'.', '_' and '-' only."
+        )
+    identity = f"{name}-{uuid.uuid4().hex[:8]}"
+    descriptor = os.open(
+        journal / f"{identity}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644
+    )
+    try:
+        run = Execution(identity, descriptor, journal.absolute().parent)
+        run._write(
+            "started",
+            pipeline=pipeline,
+            context=context,
+            name=name,
+            properties=dict(properties or {}),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            command=[sys.executable, *sys.orig_argv[1:]],
+        )
+        began, cpu_before = time.monotonic(), _cpu_seconds()
+        error = ""
+        try:
+            yield run
+        except BaseException as problem:
+            error = f"{type(problem).__name__}: {problem}"[:_LONGEST_ERROR]
+            raise
+        finally:
+            run._write(
+                "ended",
+                status="failed" if error else "completed",
+                error=error,
+                wall_seconds=time.monotonic() - began,
+                cpu_seconds=_cpu_seconds() - cpu_before,
+                peak_memory_bytes=_peak_memory_bytes(),
+            )
+    finally:
+        os.close(descriptor)
+
+
+class Execution:
+    """One running execution; :func:`execution` makes it. Its methods can be called by threads."""
+
+    def __init__(self, identity: str, descriptor: int, root: Path) -> None:
+        self.id = identity
+        self._descriptor = descriptor
+        self._root = root
+        self._sequence = itertools.count()
+
+    def used(self, path: Path, kind: Kind, properties: Mapping[str, Value] | None = None) -> None:
+        """Say that this execution read the file ``path``; the file is hashed.
+
+        Raises:
+            ParslflowError: there is no such file.
+        """
+        self._artifact("used", path, kind, properties)
+
+    def produced(
+        self, path: Path, kind: Kind, properties: Mapping[str, Value] | None = None
+    ) -> None:
+        """Say that this execution wrote the file ``path``; the file is hashed.
+
+        Raises:
+            ParslflowError: there is no such file.
+        """
+        self._artifact("produced", path, kind, properties)
+
+    def metric(self, series: str, values: Mapping[str, Value]) -> None:
+        """Add one row, such as an epoch or a model day, to a series of metrics."""
+        self._write("metric", series=series, values=dict(values))
+
+    def result(self, values: Mapping[str, Value]) -> None:
+        """Give metrics of the execution as a whole, such as the final losses."""
+        self._write("result", values=dict(values))
+
+    def decision(self, values: Mapping[str, Value]) -> None:
+        """Say what a driver saw, and what it chose."""
+        self._write("decision", values=dict(values))
+
+    def _artifact(
+        self, event: str, path: Path, kind: Kind, properties: Mapping[str, Value] | None
+    ) -> None:
+        absolute = path.absolute()
+        if not absolute.is_file():
+            raise ParslflowError(f"{self.id} {event} {path}, but there is no such file.")
+        # Relative inside the run directory, so that a run can be moved and still be read.
+        inside = absolute.is_relative_to(self._root)
+        self._write(
+            event,
+            path=str(absolute.relative_to(self._root) if inside else absolute),
+            kind=kind,
+            size=absolute.stat().st_size,
+            sha256=sha256(absolute),
+            properties=dict(properties or {}),
+        )
+
+    def _write(self, event: str, **fields: object) -> None:
+        head = {
+            "schema": SCHEMA,
+            "event": event,
+            "execution": self.id,
+            "sequence": next(self._sequence),
+            "time": datetime.now(UTC).isoformat(timespec="microseconds"),
+        }
+        line = json.dumps(head | fields, default=_plain).encode() + b"\n"
+        if os.write(self._descriptor, line) != len(line):
+            raise OSError(f"An event of {self.id} was cut: is the disk full?")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal digits, remembered while size and time stay the same."""
+    status = path.stat()
+    key = (str(path.absolute()), status.st_size, status.st_mtime_ns)
+    if key not in _digests:
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+        _digests[key] = digest.hexdigest()
+    return _digests[key]
+
+
+def _plain(value: Any) -> Value:  # noqa: ANN401 - any object that json cannot write
+    """NumPy and PyTorch scalars as Python's."""
+    if not hasattr(value, "item"):
+        raise TypeError(f"{value!r} is neither a string nor a number, so no event can hold it.")
+    item: Value = value.item()
+    return item
+
+
+def _cpu_seconds() -> float:
+    usages = (
+        resource.getrusage(resource.RUSAGE_SELF),
+        resource.getrusage(resource.RUSAGE_CHILDREN),
+    )
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def _peak_memory_bytes() -> int:
+    """The most that this process, or the largest of its finished children, ever held."""
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return max(own, children) * 1024
