@@ -34,27 +34,29 @@ class RunDir:
     root: Path
 
     @classmethod
-    def create(cls, parent: Path, name: str) -> RunDir:
-        """Make a new run directory ``parent/name-YYYYMMDD-HHMMSS`` with its folders."""
+    def new(cls, parent: Path, name: str) -> RunDir:
+        """A run directory ``parent/name-YYYYMMDD-HHMMSS`` that is not there yet."""
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         root = parent.resolve() / f"{name}-{stamp}"
         suffix = 1
         while root.exists():
             suffix += 1
             root = parent.resolve() / f"{name}-{stamp}-{suffix}"
-        run = cls(root)
+        return cls(root)
+
+    def create(self) -> None:
+        """Make the folders."""
         for folder in (
-            run.journal,
-            run.store,
-            run.simulations,
-            run.samples,
-            run.models,
-            run.stages,
-            run.logs,
-            run.report,
+            self.journal,
+            self.store,
+            self.simulations,
+            self.samples,
+            self.models,
+            self.stages,
+            self.logs,
+            self.report,
         ):
             folder.mkdir(parents=True)
-        return run
 
     @classmethod
     def open(cls, root: Path) -> RunDir:

@@ -1,0 +1,73 @@
+# make demo   set up what is missing, then run the demonstration experiment
+# make test   set up what is missing, then run the tests
+# make lint   ruff and mypy
+# make build  set up and build, run nothing
+# make clean  remove what was built (not .venv, not runs)
+
+.PHONY: demo test lint build system clean
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+APT := build-essential python3-dev python3-venv git gfortran openmpi-bin libopenmpi-dev \
+       libhiredis-dev libnetcdff-dev pkg-config graphviz redis-server
+KERNELS := $(wildcard _ext/*.pyx _ext/*.pxd _ext/tensorstore/*)
+FORTRAN := $(wildcard fortran/Makefile fortran/*/Makefile fortran/*/*.f90 fortran/*/*.[ch])
+
+demo: build
+	$(BIN)/parslflow run configs/experiments/demo.toml --site local
+
+test: build
+	$(BIN)/python -m pytest
+
+lint: build
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+build: build/fortran.done build/kernels.done
+
+# What the system has to provide, from apt, a module system or conda: whatever is found is used.
+# With root or sudo the rest is installed; otherwise the one line to run is printed.
+define SYSTEM
+need() { command -v $$1 > /dev/null 2>&1 || missing="$$missing $$1"; }; \
+missing=; for tool in gcc g++ gfortran mpiexec mpif90 git dot nf-config pkg-config redis-server; \
+do need $$tool; done; \
+command -v $(PYTHON) > /dev/null 2>&1 && python=$(PYTHON) || python=python3; \
+$$python -c 'import ensurepip, sysconfig, os, sys; \
+  sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' 2> /dev/null \
+  || missing="$$missing python-headers-and-venv"; \
+printf '#include <stdio.h>\n#include <hiredis/hiredis.h>\n' | gcc -E - > /dev/null 2>&1 \
+  || missing="$$missing hiredis"
+endef
+
+system:
+	@$(SYSTEM); \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	echo "Missing:$$missing"; \
+	if [ "$$(id -u)" = 0 ]; then sudo=; \
+	elif sudo -n true 2> /dev/null; then sudo=sudo; \
+	else echo "Run once, then make again:"; \
+	  echo "  sudo apt-get install -y --no-install-recommends $(APT)"; exit 1; fi; \
+	$$sudo apt-get update -qq; \
+	DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $(APT)
+
+# torch comes first, so that nothing pulls in another build of it.
+build/python.done: pyproject.toml constraints.txt | system
+	@mkdir -p build
+	$$(command -v $(PYTHON) || command -v python3) -m venv .venv
+	$(BIN)/pip install -q torch==2.13.0
+	$(BIN)/pip install -q -c constraints.txt setuptools wheel cython numpy
+	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e '.[test]'
+	touch $@
+
+build/kernels.done: build/python.done setup.py $(KERNELS)
+	$(BIN)/python setup.py -q build_ext --inplace
+	touch $@
+
+build/fortran.done: $(FORTRAN) build/python.done | system
+	$(MAKE) -C fortran install PREFIX=$(CURDIR)/.venv
+	touch $@
+
+clean:
+	rm -rf build parslflow/_ext/*.so *.egg-info
+	$(MAKE) -C fortran clean

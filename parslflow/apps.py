@@ -1,0 +1,307 @@
+"""The Parsl apps, one a stage: the only module that knows Parsl's decorators.
+
+``Stages`` turns each step of the workflow into the JSON file of one stage, and sends the file's
+path to the executor that the step belongs to.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from parsl import python_app
+
+from parslflow import stages
+from parslflow.experiment import Experiment
+from parslflow.experiment import Grid
+from parslflow.learning.settings import TrainInputs
+from parslflow.records import Inputs
+from parslflow.records import Record
+from parslflow.records import Value
+from parslflow.rundir import RunDir
+from parslflow.rundir import atomic_path
+from parslflow.simulation.phillips import DAILY
+from parslflow.simulation.phillips import RESTART
+from parslflow.simulation.phillips import Network
+from parslflow.simulation.phillips import SimulateInputs
+from parslflow.simulation.phillips import Stream
+from parslflow.simulation.phillips import namelist
+from parslflow.sites import Site
+
+TILES = "tiles"
+"""The list in the store that the ranks append their tiles to."""
+
+simulate = python_app(stages.run, executors=["simulation"])
+train = python_app(stages.run, executors=["training"])
+prepare = python_app(stages.run, executors=["training"])
+assemble = python_app(stages.run, executors=["training"])
+sample = python_app(stages.run, executors=["sampling"])
+deploy = python_app(stages.run, executors=["sampling"])
+draw = python_app(stages.run, executors=["sampling"])
+serve = python_app(stages.run, executors=["store"])
+
+
+class Stages:
+    """The steps of the workflow as Parsl apps; see :class:`parslflow.workflow.Stages`."""
+
+    def __init__(
+        self, experiment: Experiment, site: Site, run: RunDir, executable: Path, cache: Path
+    ) -> None:
+        self._experiment = experiment
+        self._site = site
+        self._run = run
+        self._executable = executable
+        self._cache = cache
+
+    def serve(self) -> Future[Record]:
+        """Start the store; it ends when ``store/stop`` appears in the run directory."""
+        settings = self._experiment.store
+        inputs = {
+            "folder": self._run.store,
+            "listen": settings.listen,
+            "memory_mb": settings.memory_mb,
+            "stop_file": self._run.store / "stop",
+            "owner_pid": os.getpid(),
+        }
+        return self._submit(serve, "serve", "store", "store", inputs)
+
+    def spin_up(self, case: str) -> Future[Record]:
+        """Run ``case`` ("high" or "low") from the jet into turbulence."""
+        high = case == "high"
+        grid: Grid = self._experiment.high if high else self._experiment.low
+        return self._simulate(
+            "spinup",
+            f"spinup-{case}",
+            grid,
+            days=grid.spinup_days,
+            meke="none" if high else "prognostic",
+            cache=self._cache,
+        )
+
+    def run_base(self, start: Record) -> Future[Record]:
+        """Run High from ``start`` with daily output: the base data."""
+        high = self._experiment.high
+        return self._simulate(
+            "base", "base", high, days=high.base_days, restart=_file(start, RESTART), daily=True
+        )
+
+    def prepare(self, base: Record) -> Future[Record]:
+        """Make samples, scaler and clusters of the base data."""
+        inputs = {
+            "daily": _file(base, DAILY),
+            "run": "base",
+            "filter_scale": self._experiment.features.filter_scale,
+            "wall_rows": self._experiment.features.wall_rows,
+            "clusters": self._experiment.sampling.clusters,
+            "seed": self._experiment.seed,
+            "samples": self._run.samples / "base.h5",
+            "clusters_file": self._clusters,
+        }
+        return self._submit(prepare, "prepare", "prepare", "prepare", inputs)
+
+    def assemble(self, iteration: int, prepared: Record, batches: list[Record]) -> Future[Record]:
+        """Make the training set of ``iteration`` of the base samples and all ``batches``."""
+        inputs = {
+            "base": _file(prepared, "base.h5"),
+            "batches": [batch.wrote[0].path for batch in batches],
+            "clusters_file": self._clusters,
+            "rows": self._experiment.training.rows,
+            "seed": self._experiment.seed + iteration,
+            "output": self._run.samples / f"training-{iteration}.h5",
+        }
+        return self._submit(
+            assemble, "assemble", "assemble", f"assemble-{iteration}", inputs, iteration=iteration
+        )
+
+    def train(
+        self, network: str, iteration: int, training_set: Record, before: Record | None
+    ) -> Future[Record]:
+        """Train ``network``, from the weights of ``before`` if there are any."""
+        training = self._experiment.training
+        version = f"{network}-{iteration}"
+        inputs = TrainInputs(
+            network=network,
+            iteration=iteration,
+            training_set=training_set.wrote[0].path,
+            clusters_file=self._clusters,
+            start_from=before.wrote[0].path if before else None,
+            settings=training.again if before else training.first,
+            seed=self._experiment.seed + iteration,
+            threads=self._site.threads,
+            device=self._site.device,
+            weights=self._run.models / f"{version}.pt",
+            script=self._run.models / f"{version}.script.pt",
+        )
+        return self._submit(
+            train, "train", "train", f"train-{version}", inputs, network=network,
+            iteration=iteration, version=version,
+        )  # fmt: skip
+
+    def generate(self, iteration: int, start: Record) -> Future[Record]:
+        """Run High from ``start``, streaming its tiles."""
+        high = self._experiment.high
+        name = f"generate-{iteration}"
+        stream = Stream(address_file=self._address, list=TILES, run=name)
+        return self._simulate(
+            "generate",
+            name,
+            high,
+            days=high.generate_days,
+            restart=_file(start, RESTART),
+            daily=True,
+            stream=stream,
+            iteration=iteration,
+        )
+
+    def sample(self, iteration: int, prepared: Record) -> Future[Record]:
+        """Keep what is new of the tiles that ``generate`` streams."""
+        inputs = {
+            "address_file": self._address,
+            "list": TILES,
+            "run": f"generate-{iteration}",
+            "clusters": _file(prepared, self._clusters.name),
+            "output": self._run.samples / f"batch-{iteration}.h5",
+            "time_limit_s": self._experiment.sampling.time_limit,
+        }
+        return self._submit(
+            sample, "sample", "sample", f"sample-{iteration}", inputs, iteration=iteration
+        )
+
+    def deploy(self, version: str, model: Record) -> Future[Record]:
+        """Put the network of ``model`` into the store."""
+        inputs = {
+            "address_file": self._address,
+            "script": model.wrote[1].path,
+            "model": version,
+            "device": self._site.device.upper(),
+        }
+        return self._submit(deploy, "deploy", "deploy", "deploy", inputs, version=version)
+
+    def run_low(self, start: Record, version: str | None, model: Record | None) -> Future[Record]:
+        """Run Low from ``start`` with the deployed ``model``, or with prognostic MEKE if None."""
+        low = self._experiment.low
+        restart = _file(start, RESTART)
+        if version is None or model is None:
+            return self._simulate(
+                "simulate-low",
+                "low-meke",
+                low,
+                days=low.days,
+                restart=restart,
+                daily=True,
+                meke="prognostic",
+            )
+        network = Network(address_file=self._address, key=version, script=model.wrote[1].path)
+        return self._simulate(
+            "simulate-low",
+            "low-network",
+            low,
+            days=low.days,
+            restart=restart,
+            daily=True,
+            meke="network",
+            network=network,
+        )
+
+    def draw(
+        self, prepared: Record, base: Record, high: Record, meke: Record, network: Record
+    ) -> Future[Record]:
+        """Draw the figures of the report."""
+        inputs = {
+            "base_daily": _file(base, DAILY),
+            "high_daily": _file(high, DAILY),
+            "low_meke_daily": _file(meke, DAILY),
+            "low_network_daily": _file(network, DAILY),
+            "clusters_file": _file(prepared, self._clusters.name),
+            "journal": self._run.journal,
+            "folder": self._run.report,
+        }
+        return self._submit(draw, "draw", "report", "figures", inputs)
+
+    @property
+    def _address(self) -> Path:
+        return self._run.store / "address.json"
+
+    @property
+    def _clusters(self) -> Path:
+        return self._run.samples / "clusters.h5"
+
+    def _simulate(
+        self,
+        context: str,
+        name: str,
+        grid: Grid,
+        *,
+        days: int,
+        restart: Path | None = None,
+        daily: bool = False,
+        meke: str = "none",
+        stream: Stream | None = None,
+        network: Network | None = None,
+        cache: Path | None = None,
+        **properties: Value,
+    ) -> Future[Record]:
+        """Send one run of the Phillips model."""
+        text = namelist(
+            nx=grid.grid[0],
+            ny=grid.grid[1],
+            spacing=grid.spacing,
+            px=grid.layout[0],
+            py=grid.layout[1],
+            time_step=grid.time_step,
+            days=float(days),
+            restart=str(restart or ""),
+            perturbation=grid.perturbation,
+            meke=meke,
+            daily=DAILY if daily else "",
+            stream_list=stream.list if stream else "",
+            stream_run=stream.run if stream else "",
+            model=network.key if network else "",
+            label=network.key if network else "",
+            filter_scale=self._experiment.features.filter_scale,
+        )
+        inputs = SimulateInputs(
+            folder=self._run.simulations / name,
+            namelist=text,
+            executable=self._executable,
+            launch=self._site.launch,
+            ranks=grid.ranks,
+            environment=self._site.environment,
+            restart=restart,
+            stream=stream,
+            network=network,
+            cache=cache,
+        )
+        return self._submit(simulate, "simulate", context, name, inputs, **properties)
+
+    def _submit(
+        self,
+        app: Any,
+        stage: str,
+        context: str,
+        name: str,
+        inputs: Inputs | dict[str, Any],
+        **properties: Value,
+    ) -> Future[Record]:
+        """Write the stage's file and send its path to the app's executor."""
+        call = stages.Call(
+            stage=stage,
+            pipeline=self._experiment.name,
+            context=context,
+            name=name,
+            properties=properties,
+            journal=self._run.journal,
+            inputs=inputs.model_dump() if isinstance(inputs, Inputs) else inputs,
+        )
+        path = self._run.stages / f"{name}.json"
+        with atomic_path(path) as temporary:
+            temporary.write_text(call.model_dump_json(indent=2), encoding="utf-8")
+        future: Future[Record] = app(path)
+        return future
+
+
+def _file(record: Record, name: str) -> Path:
+    """The file called ``name`` that a stage wrote."""
+    return next(artifact.path for artifact in record.wrote if artifact.path.name == name)

@@ -1,0 +1,123 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from parslflow import __version__
+from parslflow.errors import ParslflowError
+
+DESCRIPTION = """\
+Neural networks inside simulations that keep learning.
+
+  parslflow run configs/experiments/demo.toml --site local
+  parslflow lineage runs/demo-20261123-101500
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0 (done), 1 (failed) or 2 (wrong usage)."""
+    options = _parser().parse_args(arguments)
+    # Ending by SystemExit lets every service that was started be stopped.
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        options.command(options)
+    except ParslflowError as error:
+        print(f"parslflow: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("parslflow: interrupted", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="parslflow",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"parslflow {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = commands.add_parser(
+        "run", help="run an experiment", description="Run an experiment to its end."
+    )
+    run.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="the TOML file")
+    run.add_argument(
+        "--site",
+        default="local",
+        metavar="NAME|FILE.py",
+        help="where the stages run: a file of configs/sites or one of your own (default: local)",
+    )
+    run.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        metavar="DIR",
+        help="the folder for run directories (default: runs)",
+    )
+    run.set_defaults(command=_run)
+
+    lineage = commands.add_parser(
+        "lineage",
+        help="show where the deployed model came from",
+        description="Read the lineage of the deployed model from CMF, print it, and draw it to "
+        "RUN/report/lineage.svg.",
+    )
+    lineage.add_argument("run", type=Path, metavar="RUN", help="the run directory")
+    lineage.add_argument(
+        "--format", choices=("tree", "json"), default="tree", help="what to print (default: tree)"
+    )
+    lineage.set_defaults(command=_lineage)
+
+    stage = commands.add_parser(
+        "stage",
+        help="run one stage again by hand",
+        description="Run one stage from the file that describes it, here and now.",
+    )
+    stage.add_argument("file", type=Path, metavar="FILE", help="a file of RUN/stages")
+    stage.set_defaults(command=_stage)
+    return parser
+
+
+# Each command imports what it needs: '--help' and a wrong option must answer at once.
+
+
+def _run(options: argparse.Namespace) -> None:
+    from parslflow import driver
+    from parslflow.report.summary import to_text
+
+    summary = driver.run(options.experiment, options.site, options.runs)
+    print(f"\n{to_text(summary)}")
+    print(f"Figures and lineage: {summary.run / 'report'}")
+
+
+def _lineage(options: argparse.Namespace) -> None:
+    from parslflow.provenance import lineage
+    from parslflow.provenance import queries
+    from parslflow.rundir import RunDir
+
+    run = RunDir.open(options.run)
+    found = queries.lineage(run.root)
+    lineage.svg(found, run.report / "lineage.svg")
+    print(lineage.tree(found) if options.format == "tree" else lineage.to_json(found))
+
+
+def _stage(options: argparse.Namespace) -> None:
+    from parslflow import stages
+
+    record = stages.run(options.file)
+    for artifact in record.wrote:
+        print(f"wrote {artifact.path}")
+    for name, value in record.metrics.items():
+        print(f"{name} = {value}")
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise SystemExit(f"parslflow: stopped by signal {signal.Signals(signum).name}")

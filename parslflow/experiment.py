@@ -1,0 +1,194 @@
+"""The experiment file: TOML in, a validated model out, or one sentence that says what to mend."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from types import UnionType
+from typing import Annotated
+from typing import Any
+from typing import Literal
+from typing import Self
+from typing import get_args
+
+from pydantic import BaseModel
+from pydantic import ConfigDict
+from pydantic import Field
+from pydantic import PositiveFloat
+from pydantic import PositiveInt
+from pydantic import ValidationError
+from pydantic import model_validator
+
+from parslflow.errors import UsageError
+from parslflow.learning.settings import TrainingSettings
+
+Pair = tuple[PositiveInt, PositiveInt]
+
+
+class Section(BaseModel):
+    """A table of the experiment file: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Grid(Section):
+    """What the two Phillips cases have in common."""
+
+    grid: Pair
+    """Cells in x and y."""
+    spacing: PositiveFloat
+    """Width of a cell, m."""
+    time_step: PositiveFloat
+    """Dynamics step, s."""
+    layout: Pair
+    """MPI ranks in x and y; each must divide its side of the grid."""
+    perturbation: PositiveFloat = 1e-3
+    """Velocity scale of the noise on the initial jet, m/s."""
+    spinup_days: PositiveInt
+    """Days from the jet to the state that the runs start from."""
+
+    @property
+    def ranks(self) -> int:
+        """How many MPI ranks the case runs on."""
+        return self.layout[0] * self.layout[1]
+
+    @model_validator(mode="after")
+    def _ranks_divide_the_grid(self) -> Self:
+        for side, cells, ranks in zip("xy", self.grid, self.layout, strict=True):
+            if cells % ranks:
+                raise ValueError(
+                    f"{cells} cells in {side} cannot be divided among {ranks} ranks: choose a "
+                    f"layout whose {side} divides {cells}"
+                )
+        return self
+
+
+class High(Grid):
+    """Phillips-High, the fine simulation that makes the data."""
+
+    base_days: PositiveInt
+    """Days of daily output that make the base data."""
+    generate_days: PositiveInt
+    """Days that each iteration adds."""
+
+
+class Low(Grid):
+    """Phillips-Low, the coarse simulation that asks the network."""
+
+    days: PositiveInt
+    """Length of the runs with the deployed network and with prognostic MEKE."""
+
+
+class Features(Section):
+    """From fields to features."""
+
+    filter_scale: PositiveFloat = 80e3
+    """Length scale of the Gaussian filter, m."""
+    wall_rows: Annotated[int, Field(ge=0)] = 10
+    """Rows next to each wall that are left out."""
+
+
+class Sampling(Section):
+    """What the sampler keeps."""
+
+    clusters: Annotated[int, Field(ge=2)] = 6
+    """Clusters of the base data, one of which is withheld."""
+    time_limit: PositiveFloat = 600.0
+    """Seconds without any new tile after which the sampler gives the simulation up."""
+
+
+class Training(Section):
+    """How the networks learn."""
+
+    networks: Annotated[tuple[Literal["EKE-ResNet", "EKE-Bottleneck"], ...], Field(min_length=1)]
+    rows: PositiveInt
+    """Rows of the training set, drawn evenly from the clusters."""
+    first: TrainingSettings
+    """Training on the partial data."""
+    again: TrainingSettings
+    """Retraining on the base data and all batches, from the last weights."""
+
+
+class Loop(Section):
+    """When to stop."""
+
+    test_loss: PositiveFloat
+    """A network whose test loss is at most this is good enough to be deployed."""
+    iterations: Annotated[int, Field(ge=0)]
+    """At most so many times is new data generated."""
+    accept_best: bool = False
+    """Deploy the best network even if none is good enough after the last iteration."""
+
+
+class Store(Section):
+    """The in-memory store."""
+
+    listen: Literal["unix", "loopback"] = "unix"
+    memory_mb: PositiveInt = 1024
+
+
+class Experiment(Section):
+    """A whole experiment."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")]
+    seed: Annotated[int, Field(ge=0)]
+    executable: str = "phillips"
+    """The simulation program: a path, or a name that is found beside Python or on PATH."""
+    high: High
+    low: Low
+    features: Features = Features()
+    sampling: Sampling = Sampling()
+    training: Training
+    loop: Loop
+    store: Store = Store()
+
+
+def load(path: Path) -> Experiment:
+    """Read and check the experiment file at ``path``.
+
+    Raises:
+        UsageError: the file is missing, is not TOML, or has an unknown key or a wrong value; the
+            message names the file, the key and the cure.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read ({error}): give an experiment file.") from None
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.") from None
+    try:
+        return Experiment.model_validate(document)
+    except ValidationError as error:
+        raise UsageError(f"{path}: {_sentence(error)}.") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first problem of ``error`` in words."""
+    problem = error.errors(include_url=False, include_context=False)[0]
+    location = problem["loc"]
+    key = ".".join(str(part) for part in location)
+    if problem["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(str(location[-1]), _keys(location[:-1]), n=1)
+        cure = f"did you mean '{close[0]}'?" if close else "remove it"
+        return f"'{key}' is not a known key: {cure}".rstrip("?") + ("?" if close else "")
+    if problem["type"] == "missing":
+        return f"'{key}' is missing: add it"
+    message = problem["msg"].removeprefix("Value error, ")
+    given = problem["input"]
+    if isinstance(given, dict):
+        return f"'{key}': {message}"
+    return f"'{key}' = {given!r}: {message[0].lower()}{message[1:]}"
+
+
+def _keys(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the table at ``location`` knows."""
+    model: Any = Experiment
+    for part in location:
+        field = model.model_fields[str(part)]
+        model = field.annotation
+        if isinstance(model, UnionType):
+            model = next(one for one in get_args(model) if one is not type(None))
+    return list(model.model_fields)

@@ -1,0 +1,222 @@
+"""Runs the two-layer Phillips model: its input file, its folder, its ranks, its progress."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from string import Template
+
+from pydantic import PositiveInt
+
+from parslflow.errors import ParslflowError
+from parslflow.errors import UsageError
+from parslflow.records import Artifact
+from parslflow.records import Inputs
+from parslflow.records import Record
+from parslflow.records import Report
+from parslflow.records import Value
+from parslflow.rundir import atomic_path
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "configs" / "inputs" / "phillips.nml"
+
+RESTART = "restart.nc"
+DAILY = "daily.nc"
+
+_DAY = re.compile(r"^day\s+(\S+) of (\S+)((?: \S+=\S+)*)\s*$")
+
+
+class Stream(Inputs):
+    """Where the tiles of each day go."""
+
+    address_file: Path
+    """The store's address, as the server publishes it."""
+    list: str
+    """The list that every rank appends its data sets to."""
+    run: str
+    """The name that the data sets begin with."""
+
+
+class Network(Inputs):
+    """The deployed model that the simulation asks at every step."""
+
+    address_file: Path
+    key: str
+    """The model's key in the store."""
+    script: Path
+    """The TorchScript file that was deployed, for the record."""
+
+
+class SimulateInputs(Inputs):
+    """One run of the Phillips model."""
+
+    folder: Path
+    """Where it runs; made new."""
+    namelist: str
+    """The whole text of its input file."""
+    executable: Path
+    launch: tuple[str, ...]
+    """The MPI launch command; ``{ranks}`` stands for the number of ranks."""
+    ranks: PositiveInt
+    environment: dict[str, str] = {}
+    restart: Path | None = None
+    """The state that the run starts from, for the record; the namelist names it too."""
+    stream: Stream | None = None
+    network: Network | None = None
+    cache: Path | None = None
+    """A folder in which the final state is kept by content of input and program, and looked for
+    first."""
+
+
+def simulate(inputs: SimulateInputs, report: Report) -> Record:
+    """Run the model to its end, reporting every model day as a row of the series ``day``.
+
+    Raises:
+        UsageError: the launch command or the program is not there.
+        ParslflowError: the model stopped early; the message ends with its own last words.
+    """
+    inputs.folder.mkdir(parents=True, exist_ok=True)
+    input_file = inputs.folder / "input.nml"
+    with atomic_path(input_file) as temporary:
+        temporary.write_text(inputs.namelist, encoding="utf-8")
+
+    kept = inputs.cache / _key(inputs) / RESTART if inputs.cache is not None else None
+    if kept is not None and kept.is_file():
+        with atomic_path(inputs.folder / RESTART) as temporary:
+            shutil.copyfile(kept, temporary)
+        last: dict[str, Value] = {"reused": str(kept.parent)}
+    else:
+        try:
+            last = _run(inputs, input_file, report)
+        except ParslflowError:
+            if inputs.stream is not None:
+                _tell_the_sampler(inputs.stream)
+            raise
+        if kept is not None:
+            with atomic_path(kept) as temporary:
+                shutil.copyfile(inputs.folder / RESTART, temporary)
+
+    read = [Artifact(input_file, "dataset")]
+    if inputs.restart is not None:
+        read.append(Artifact(inputs.restart, "dataset"))
+    if inputs.network is not None:
+        read.append(Artifact(inputs.network.script, "model"))
+    outputs = (inputs.folder / name for name in (RESTART, DAILY))
+    return Record(
+        read=tuple(read),
+        wrote=tuple(Artifact(path, "dataset") for path in outputs if path.is_file()),
+        metrics=last,
+    )
+
+
+def namelist(**values: str | float) -> str:
+    """The text of the model's input file, from the template ``configs/inputs/phillips.nml``."""
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        {key: value if isinstance(value, str) else repr(value) for key, value in values.items()}
+    )
+
+
+def find_executable(name: str, beside: Path) -> Path:
+    """The simulation program ``name``: a path, or a name in the folder ``beside`` or on PATH.
+
+    Raises:
+        UsageError: it is not there or cannot be executed.
+    """
+    if os.sep in name:
+        found = name if os.access(name, os.X_OK) and Path(name).is_file() else None
+    else:
+        found = shutil.which(name, path=f"{beside}{os.pathsep}{os.environ.get('PATH', '')}")
+    if found is None:
+        raise UsageError(
+            f"executable = '{name}': there is no such program; build it with 'make build' or "
+            "give its path."
+        )
+    return Path(found).resolve()
+
+
+def _run(inputs: SimulateInputs, input_file: Path, report: Report) -> dict[str, Value]:
+    """Start the ranks and follow their output; the last day's diagnostics."""
+    launch = [part.replace("{ranks}", str(inputs.ranks)) for part in inputs.launch]
+    command = [*launch, str(inputs.executable), input_file.name]
+    environment = os.environ | inputs.environment | _store_environment(inputs)
+    with (inputs.folder / "stderr.log").open("w+", encoding="utf-8") as errors:
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=inputs.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        except OSError as error:
+            raise UsageError(
+                f"'{command[0]}' cannot be started ({error.strerror}): mend the site's launch "
+                "command."
+            ) from None
+        with process:
+            try:
+                assert process.stdout is not None  # noqa: S101  (it is a pipe)
+                last = _follow(process.stdout, inputs.folder / "stdout.log", report)
+            except BaseException:
+                process.terminate()
+                raise
+        if process.returncode:
+            errors.seek(0)
+            words = " ".join(deque((line.strip() for line in errors if line.strip()), maxlen=3))
+            raise ParslflowError(
+                f"{inputs.executable.name} in {inputs.folder} ended with exit code "
+                f"{process.returncode}: {words or 'it said nothing; see stdout.log'}"
+            )
+    return last
+
+
+def _follow(lines: Iterable[str], log: Path, report: Report) -> dict[str, Value]:
+    """Copy the model's output to ``log`` and report its days."""
+    last: dict[str, Value] = {}
+    with log.open("w", encoding="utf-8") as copy:
+        for line in lines:
+            copy.write(line)
+            copy.flush()
+            match = _DAY.match(line)
+            if match is None:
+                continue
+            pairs = (pair.split("=", 1) for pair in match[3].split())
+            last = {key: float(value) for key, value in pairs}
+            report("day", day=float(match[1]), days=float(match[2]), **last)
+    return last
+
+
+def _store_environment(inputs: SimulateInputs) -> dict[str, str]:
+    """The store's address, as SmartRedis clients expect it."""
+    link = inputs.stream or inputs.network
+    if link is None:
+        return {}
+    # Only runs that stream or ask a network need the store's client.
+    from parslflow.store.address import Address
+
+    address = Address.load(link.address_file)
+    return address.environment()
+
+
+def _tell_the_sampler(stream: Stream) -> None:
+    """Append the end marker that the dead simulation cannot append."""
+    from parslflow.store.client import Dataset
+    from parslflow.store.client import StoreClient
+
+    with StoreClient.from_address_file(stream.address_file) as store:
+        marker = Dataset(f"{stream.run}_end", metadata={"times": [0], "status": [1]})
+        store.put_dataset(marker, list=stream.list)
+
+
+def _key(inputs: SimulateInputs) -> str:
+    """A name for the state that this program makes of this input."""
+    digest = hashlib.sha256(inputs.namelist.encode())
+    digest.update(inputs.executable.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,92 @@
+"""Runs one stage from the JSON file that describes it, here or on any node.
+
+The file is written before the stage is sent anywhere, so that a stage that failed on a node can be
+run again by hand: ``parslflow stage FILE``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic import ConfigDict
+from pydantic import ValidationError
+
+from parslflow.errors import UsageError
+from parslflow.provenance import events
+from parslflow.records import Inputs
+from parslflow.records import Record
+from parslflow.records import Value
+
+STAGES = {
+    "simulate": ("parslflow.simulation.phillips", "simulate", "SimulateInputs"),
+    "sample": ("parslflow.sampling.sampler", "sample", "SampleInputs"),
+    "prepare": ("parslflow.learning.prepare", "prepare", "PrepareInputs"),
+    "assemble": ("parslflow.learning.assemble", "assemble", "AssembleInputs"),
+    "train": ("parslflow.learning.training", "train", "TrainInputs"),
+    "serve": ("parslflow.store.server", "serve", "ServeInputs"),
+    "deploy": ("parslflow.store.deploy", "deploy", "DeployInputs"),
+    "draw": ("parslflow.report.figures", "draw", "DrawInputs"),
+}
+"""Each stage: its module, its function and the class of its inputs."""
+
+
+class Call(BaseModel):
+    """One execution of one stage: all that is needed to run it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stage: str
+    """A key of ``STAGES``."""
+    pipeline: str
+    context: str
+    """The step of the workflow that the stage serves, as CMF names it."""
+    name: str
+    """The execution's name, unique in the run."""
+    properties: dict[str, Value]
+    journal: Path
+    """The folder that the events go to."""
+    inputs: dict[str, Any]
+
+
+def run(path: Path) -> Record:
+    """Run the stage that the file at ``path`` describes, and send its events.
+
+    Raises:
+        UsageError: the file is not a stage's, or an input is wrong.
+        ParslflowError: the stage failed.
+    """
+    try:
+        call = Call.model_validate_json(path.read_text(encoding="utf-8"))
+        module_name, function, inputs_name = STAGES[call.stage]
+        module = importlib.import_module(module_name)
+        inputs_class: type[Inputs] = getattr(module, inputs_name)
+        inputs = inputs_class.model_validate(call.inputs)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error}): give a file of RUN/stages.") from None
+    except KeyError as error:
+        raise UsageError(f"{path}: there is no stage {error}: give a file of RUN/stages.") from None
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        raise UsageError(f"{path}: '{key}': {problem['msg']}: mend the file.") from None
+    with events.execution(
+        call.journal,
+        pipeline=call.pipeline,
+        context=call.context,
+        name=call.name,
+        properties=call.properties,
+    ) as execution:
+
+        def report(series: str, /, **values: Value) -> None:
+            execution.metric(series, values)
+
+        record: Record = getattr(module, function)(inputs, report)
+        for artifact in record.read:
+            execution.used(artifact.path, kind=artifact.kind, properties=artifact.properties)
+        for artifact in record.wrote:
+            execution.produced(artifact.path, kind=artifact.kind, properties=artifact.properties)
+        execution.result(record.metrics)
+    return record

@@ -1,0 +1,159 @@
+"""The continual learning loop, Figure 2 of the CUG 2025 paper as code.
+
+Stage 1 trains every architecture, asks the metadata how good each is, and makes new data where none
+is good enough. Stage 2 puts the best network into the coarse simulation. The loop sees stages as
+functions that answer with records, and reads nothing but metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from parslflow.errors import ParslflowError
+from parslflow.experiment import Experiment
+from parslflow.records import Record
+
+
+class Stages(Protocol):
+    """What the loop can ask for. Each call returns at once; its record comes when it is done."""
+
+    def spin_up(self, case: str) -> Future[Record]:
+        """Run ``case`` ("high" or "low") from the jet into turbulence."""
+
+    def run_base(self, start: Record) -> Future[Record]:
+        """Run High from ``start`` with daily output: the base data."""
+
+    def prepare(self, base: Record) -> Future[Record]:
+        """Make samples, scaler and clusters of the base data."""
+
+    def assemble(
+        self, iteration: int, prepared: Record, batches: list[Record]
+    ) -> Future[Record]:
+        """Make the training set of ``iteration`` of the base samples and all ``batches``."""
+
+    def train(
+        self, network: str, iteration: int, training_set: Record, before: Record | None
+    ) -> Future[Record]:
+        """Train ``network``, from the weights of ``before`` if there are any."""
+
+    def generate(self, iteration: int, start: Record) -> Future[Record]:
+        """Run High from ``start``, streaming its tiles."""
+
+    def sample(self, iteration: int, prepared: Record) -> Future[Record]:
+        """Keep what is new of the tiles that ``generate`` streams."""
+
+    def deploy(self, version: str, model: Record) -> Future[Record]:
+        """Put the network of ``model`` into the store."""
+
+    def run_low(self, start: Record, version: str | None, model: Record | None) -> Future[Record]:
+        """Run Low from ``start`` with the deployed ``model``, or with prognostic MEKE if None."""
+
+    def draw(
+        self, prepared: Record, base: Record, high: Record, meke: Record, network: Record
+    ) -> Future[Record]:
+        """Draw the figures of the report."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the driver saw in the metadata, and what it made of it."""
+
+    iteration: int
+    losses: dict[str, float]
+    """Test loss of every model version so far."""
+    threshold: float
+    best: str
+    """The version with the smallest test loss."""
+    good_enough: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the loop ended."""
+
+    decisions: list[Decision]
+    models: list[dict[str, Record]]
+    """For each iteration the record of each network's training."""
+    batches: list[Record]
+    deployed: str | None
+    """The version that Low runs with; None if none was good enough."""
+
+
+def version(network: str, iteration: int) -> str:
+    """The name of the model that ``network`` became in ``iteration``."""
+    return f"{network}-{iteration}"
+
+
+def decide(iteration: int, losses: dict[str, float], threshold: float) -> Decision:
+    """Choose the version with the smallest test loss, and say whether it is good enough.
+
+    Raises:
+        ParslflowError: the metadata holds no test loss.
+    """
+    if not losses:
+        raise ParslflowError(
+            f"the metadata holds no test loss after iteration {iteration}: see logs/writer.log."
+        )
+    best = min(losses, key=lambda name: losses[name])
+    return Decision(iteration, losses, threshold, best, losses[best] <= threshold)
+
+
+def run(
+    experiment: Experiment,
+    stages: Stages,
+    evaluate: Callable[[int, dict[str, Record]], Decision],
+) -> Outcome:
+    """Run both stages of the workflow to the end.
+
+    Args:
+        experiment: the settings.
+        stages: what does the work.
+        evaluate: given an iteration and the records of its trainings, asks the metadata for the
+            test losses and decides.
+    """
+    spun_up = stages.spin_up("high").result()
+    base_future = stages.run_base(spun_up)
+    low_future = stages.spin_up("low")
+    base = base_future.result()
+    prepared = stages.prepare(base).result()
+
+    # Stage 1: learn until one network is good enough.
+    high = base
+    batches: list[Record] = []
+    models: list[dict[str, Record]] = []
+    decisions: list[Decision] = []
+    for iteration in range(experiment.loop.iterations + 1):
+        if iteration > 0:
+            sampling = stages.sample(iteration, prepared)
+            high = stages.generate(iteration, high).result()
+            batches.append(sampling.result())
+        training_set = stages.assemble(iteration, prepared, batches).result()
+        before = models[-1] if models else {}
+        trainings = {
+            network: stages.train(network, iteration, training_set, before.get(network))
+            for network in experiment.training.networks
+        }
+        models.append({network: training.result() for network, training in trainings.items()})
+        decisions.append(evaluate(iteration, models[-1]))
+        if decisions[-1].good_enough:
+            break
+
+    decision = decisions[-1]
+    if not decision.good_enough and not experiment.loop.accept_best:
+        return Outcome(decisions, models, batches, deployed=None)
+
+    # Stage 2: the best of breed answers the coarse simulation.
+    model = {
+        version(network, iteration): record
+        for iteration, trained in enumerate(models)
+        for network, record in trained.items()
+    }[decision.best]
+    low = low_future.result()
+    meke_future = stages.run_low(low, None, None)
+    stages.deploy(decision.best, model).result()
+    network_run = stages.run_low(low, decision.best, model).result()
+    stages.draw(prepared, base, high, meke_future.result(), network_run).result()
+    return Outcome(decisions, models, batches, deployed=decision.best)
