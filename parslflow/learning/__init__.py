@@ -1,0 +1,1 @@
+"""From a simulation's fields to a network that runs inside another."""
