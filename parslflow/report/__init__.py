@@ -1,0 +1,1 @@
+"""What a run came to: its progress, its summary and its figures."""

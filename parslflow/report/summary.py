@@ -1,0 +1,182 @@
+"""What a run came to, for reading at a glance in a terminal, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import field
+from pathlib import Path
+from typing import NamedTuple
+
+NONE = "-"
+
+
+class Losses(NamedTuple):
+    """The last losses of one training: mean squared error of ln(1 + EKE)."""
+
+    train: float
+    validation: float
+    test: float
+
+
+@dataclass(frozen=True)
+class IterationRow:
+    """One turn of the loop: the batch it trained on besides the base data, and how that went.
+
+    Attributes:
+        iteration: counted from 0.
+        samples_seen: samples that the sampler looked at; 0 where the base data alone were used.
+        samples_kept: samples that it kept.
+        batch: name of the file that it wrote; empty where there is none.
+        losses: by network.
+    """
+
+    iteration: int
+    samples_seen: int
+    samples_kept: int
+    batch: str
+    losses: dict[str, Losses]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One run.
+
+    Attributes:
+        experiment: its name.
+        run: its directory.
+        outcome: one sentence.
+        iterations: in order.
+        chosen: name of the deployed model; empty if none was good enough.
+        threshold: test loss that a network had to reach.
+        stage_seconds: wall-clock time by stage, summed over its executions, in the order to print.
+            Executions overlap, so that the sum can be more than the total.
+        total_seconds: wall-clock time of the whole run.
+    """
+
+    experiment: str
+    run: Path
+    outcome: str
+    iterations: list[IterationRow]
+    chosen: str
+    threshold: float
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    total_seconds: float = 0.0
+
+
+def to_text(summary: Summary) -> str:
+    """The summary as tables of fixed width, ending in a newline."""
+    parts = [_heading(summary), _samples(summary), _training(summary), _stages(summary)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def to_json(summary: Summary) -> str:
+    """The summary as JSON text; a number that is not finite becomes null."""
+    content = asdict(summary)
+    content["run"] = str(summary.run)
+    for row, iteration in zip(content["iterations"], summary.iterations, strict=True):
+        row["losses"] = {network: x._asdict() for network, x in iteration.losses.items()}
+    return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
+
+
+def duration(seconds: float) -> str:
+    """A time span as ``8.3 s``, ``4 min 07 s`` or ``2 h 05 min``."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    if round(seconds) < 3600:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest:02d} s"
+    hours, rest = divmod(round(seconds / 60), 60)
+    return f"{hours} h {rest:02d} min"
+
+
+def _heading(summary: Summary) -> str:
+    lines = {
+        "Experiment": summary.experiment,
+        "Run": str(summary.run),
+        "Outcome": summary.outcome,
+        "Chosen model": summary.chosen or "none",
+        "Threshold": f"test loss at most {summary.threshold:g}",
+        "Total time": duration(summary.total_seconds),
+    }
+    return "\n".join(f"{key:<14}{value}" for key, value in lines.items())
+
+
+def _samples(summary: Summary) -> str:
+    rows = [
+        (
+            str(row.iteration),
+            row.batch,
+            f"{row.samples_seen:,}",
+            f"{row.samples_kept:,}",
+            f"{row.samples_kept / row.samples_seen:.1%}" if row.samples_seen else NONE,
+        )
+        for row in summary.iterations
+        if row.batch
+    ]
+    header = ("iteration", "batch", "seen", "kept", "share")
+    return _table("New samples", header, rows, left=(1,)) if rows else ""
+
+
+def _training(summary: Summary) -> str:
+    rows = []
+    before: dict[str, float] = {}
+    for iteration in summary.iterations:
+        for network, losses in iteration.losses.items():
+            rows.append(
+                (
+                    str(iteration.iteration),
+                    network,
+                    _loss(losses.train),
+                    _loss(losses.validation),
+                    _loss(before.get(network, math.nan)),
+                    _loss(losses.test),
+                    "yes" if losses.test <= summary.threshold else "no",
+                )
+            )
+            before[network] = losses.test
+    header = ("iteration", "network", "train", "validation", "test before", "test after", "enough")
+    return _table("Training (loss)", header, rows, left=(1,)) if rows else ""
+
+
+def _stages(summary: Summary) -> str:
+    total = summary.total_seconds
+    rows = [
+        (stage, duration(seconds), f"{seconds / total:.0%}" if total > 0 else NONE)
+        for stage, seconds in summary.stage_seconds.items()
+    ]
+    return _table("Time", ("stage", "time", "of total"), rows, left=(0,)) if rows else ""
+
+
+def _loss(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else NONE
+
+
+def _table(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int]
+) -> str:
+    """A titled table; columns in ``left`` are aligned to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (header, *rows)
+    ]
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    return "\n".join((title, rule, lines[0], rule, *lines[1:]))
+
+
+def _finite(value: object) -> object:
+    """``value`` with None for NaN and infinities, which JSON cannot hold."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value
