@@ -1,0 +1,16 @@
+from collections.abc import Sequence
+from typing import Any
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Buffer
+
+def assemble(
+    out: NDArray[np.floating[Any]],
+    bounds: NDArray[np.intc],
+    tiles: Sequence[Sequence[Buffer | None]],
+    fields: Sequence[str],
+    ranks: int,
+    order: Literal["ij", "ji"] = "ij",
+) -> None: ...
