@@ -48,8 +48,8 @@ class _Execution:
     offset: int = 0
     started: Started | None = None
     row: str = ""
-    shown: datetime = datetime.min.replace(tzinfo=UTC)
-    """When its last line was printed."""
+    shown: float = 0.0
+    """When its last line was printed, s since the epoch."""
     results: dict[str, Value] = field(default_factory=dict)
     ended: bool = False
 
@@ -125,16 +125,16 @@ class Progress:
         """Take the event in; what it adds to the lines that stay, empty if nothing."""
         if isinstance(event, Started):
             execution.started = event
-            execution.shown = event.time
+            execution.shown = event.time.timestamp()
             return "" if self._live else f"{event.name}  started"
         if execution.started is None:
             return ""
         name = execution.started.name
         if isinstance(event, Metric):
             execution.row = _row(event)
-            if self._live or (event.time - execution.shown).total_seconds() < QUIET_SECONDS:
+            if self._live or event.time.timestamp() - execution.shown < QUIET_SECONDS:
                 return ""
-            execution.shown = event.time
+            execution.shown = event.time.timestamp()
             return f"{name}  {execution.row}"
         if isinstance(event, Decision):
             return f"{name}  {_pairs(event.values)}"

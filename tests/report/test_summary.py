@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from parslflow.report.summary import IterationRow
+from parslflow.report.summary import Losses
+from parslflow.report.summary import Summary
+from parslflow.report.summary import duration
+from parslflow.report.summary import to_json
+from parslflow.report.summary import to_text
+
+SUMMARY = Summary(
+    experiment="demo",
+    run=Path("runs/demo-1"),
+    outcome="EKE-ResNet-1 has test loss 0.900, which is good enough.",
+    iterations=[
+        IterationRow(
+            iteration=0,
+            samples_seen=0,
+            samples_kept=0,
+            batch="",
+            losses={
+                "EKE-ResNet": Losses(0.4121, 0.4551, 1.8321),
+                "EKE-Bottleneck": Losses(0.35, 0.41, math.nan),
+            },
+        ),
+        IterationRow(
+            iteration=1,
+            samples_seen=576000,
+            samples_kept=51234,
+            batch="batch-1.h5",
+            losses={
+                "EKE-ResNet": Losses(0.31, 0.35, 0.9),
+                "EKE-Bottleneck": Losses(0.33, 0.4, 1.1),
+            },
+        ),
+    ],
+    chosen="EKE-ResNet-1",
+    threshold=1.0,
+    stage_seconds={"generate": 83.24, "train": 3725.0, "sample": 8.31},
+    total_seconds=4000.0,
+)
+
+TEXT = """\
+Experiment    demo
+Run           runs/demo-1
+Outcome       EKE-ResNet-1 has test loss 0.900, which is good enough.
+Chosen model  EKE-ResNet-1
+Threshold     test loss at most 1
+Total time    1 h 07 min
+
+New samples
+---------------------------------------------
+iteration  batch          seen    kept  share
+---------------------------------------------
+        1  batch-1.h5  576,000  51,234   8.9%
+
+Training (loss)
+-----------------------------------------------------------------------------
+iteration  network         train  validation  test before  test after  enough
+-----------------------------------------------------------------------------
+        0  EKE-ResNet      0.412       0.455            -       1.832      no
+        0  EKE-Bottleneck  0.350       0.410            -           -      no
+        1  EKE-ResNet      0.310       0.350        1.832       0.900     yes
+        1  EKE-Bottleneck  0.330       0.400            -       1.100      no
+
+Time
+------------------------------
+stage           time  of total
+------------------------------
+generate  1 min 23 s        2%
+train     1 h 02 min       93%
+sample         8.3 s        0%
+"""
+
+
+def test_the_text_shows_samples_losses_before_and_after_and_times() -> None:
+    assert to_text(SUMMARY) == TEXT
+
+
+def test_tables_without_rows_are_left_out() -> None:
+    text = to_text(replace(SUMMARY, iterations=[], stage_seconds={}, chosen=""))
+    assert "New samples" not in text
+    assert "Training" not in text
+    assert "Time\n" not in text
+    assert "Chosen model  none\n" in text
+
+
+def test_the_json_holds_everything_and_no_nan() -> None:
+    content = json.loads(to_json(SUMMARY))
+    assert content["run"] == "runs/demo-1"
+    assert content["stage_seconds"] == {"generate": 83.24, "train": 3725.0, "sample": 8.31}
+    first, second = content["iterations"]
+    assert first["losses"]["EKE-Bottleneck"] == {"train": 0.35, "validation": 0.41, "test": None}
+    assert second["losses"]["EKE-ResNet"]["test"] == 0.9
+    assert second["samples_kept"] == 51234
+    assert content["threshold"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 00 s"),
+        (247, "4 min 07 s"),
+        (3599.4, "59 min 59 s"),
+        (3599.6, "1 h 00 min"),
+        (7500, "2 h 05 min"),
+    ],
+)
+def test_durations_are_rounded_without_a_sixtieth_second(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
