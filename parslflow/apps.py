@@ -7,6 +7,7 @@ path to the executor that the step belongs to.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -278,7 +279,7 @@ class Stages:
 
     def _submit(
         self,
-        app: Any,
+        app: Callable[[Path], Future[Record]],
         stage: str,
         context: str,
         name: str,
@@ -298,8 +299,7 @@ class Stages:
         path = self._run.stages / f"{name}.json"
         with atomic_path(path) as temporary:
             temporary.write_text(call.model_dump_json(indent=2), encoding="utf-8")
-        future: Future[Record] = app(path)
-        return future
+        return app(path)
 
 
 def _file(record: Record, name: str) -> Path:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
 import shutil
 import sys
@@ -69,6 +70,8 @@ def run(experiment_file: Path, site_name: str, runs: Path) -> Summary:
     _record_settings(experiment, run_dir)
     print(f"Run directory: {run_dir.root}", flush=True)
 
+    # Parsl's interchange and workers, DVC and pip are started by name.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.prefix) / "bin"), os.environ["PATH"]])
     began = time.monotonic()
     stages = Stages(experiment, site, run_dir, executable, cache=run_dir.root.parent / "cache")
     with (

@@ -5,12 +5,10 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from types import UnionType
 from typing import Annotated
 from typing import Any
 from typing import Literal
 from typing import Self
-from typing import get_args
 
 from pydantic import BaseModel
 from pydantic import ConfigDict
@@ -162,25 +160,25 @@ def load(path: Path) -> Experiment:
     try:
         return Experiment.model_validate(document)
     except ValidationError as error:
-        raise UsageError(f"{path}: {_sentence(error)}.") from None
+        raise UsageError(f"{path}: {_sentence(error)}") from None
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first problem of ``error`` in words."""
-    problem = error.errors(include_url=False, include_context=False)[0]
+    """The most telling problem of ``error``: an unknown key explains why another is missing."""
+    problems = error.errors(include_url=False, include_context=False)
+    problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
     location = problem["loc"]
     key = ".".join(str(part) for part in location)
     if problem["type"] == "extra_forbidden":
         close = difflib.get_close_matches(str(location[-1]), _keys(location[:-1]), n=1)
-        cure = f"did you mean '{close[0]}'?" if close else "remove it"
-        return f"'{key}' is not a known key: {cure}".rstrip("?") + ("?" if close else "")
+        cure = f"did you mean '{close[0]}'?" if close else "remove it."
+        return f"'{key}' is not a known key: {cure}"
     if problem["type"] == "missing":
-        return f"'{key}' is missing: add it"
+        return f"'{key}' is missing: add it."
     message = problem["msg"].removeprefix("Value error, ")
-    given = problem["input"]
-    if isinstance(given, dict):
-        return f"'{key}': {message}"
-    return f"'{key}' = {given!r}: {message[0].lower()}{message[1:]}"
+    if isinstance(problem["input"], dict):
+        return f"'{key}': {message}."
+    return f"'{key}' = {problem['input']!r}: {message[0].lower()}{message[1:]}."
 
 
 def _keys(location: tuple[int | str, ...]) -> list[str]:
@@ -189,6 +187,4 @@ def _keys(location: tuple[int | str, ...]) -> list[str]:
     for part in location:
         field = model.model_fields[str(part)]
         model = field.annotation
-        if isinstance(model, UnionType):
-            model = next(one for one in get_args(model) if one is not type(None))
     return list(model.model_fields)

@@ -29,9 +29,7 @@ class Stages(Protocol):
     def prepare(self, base: Record) -> Future[Record]:
         """Make samples, scaler and clusters of the base data."""
 
-    def assemble(
-        self, iteration: int, prepared: Record, batches: list[Record]
-    ) -> Future[Record]:
+    def assemble(self, iteration: int, prepared: Record, batches: list[Record]) -> Future[Record]:
         """Make the training set of ``iteration`` of the base samples and all ``batches``."""
 
     def train(

@@ -47,6 +47,7 @@ def site(run_dir: Path) -> Site:
             ],
             run_dir=str(run_dir / "logs" / "parsl"),
             strategy="none",
+            strategy_period=1,
             usage_tracking=0,
             initialize_logging=True,
         ),

@@ -1,0 +1,1 @@
+"""Starts the simulations that take part in a run."""

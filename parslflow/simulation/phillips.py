@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from string import Template
 
+from pydantic import Field
 from pydantic import PositiveInt
 
 from parslflow.errors import ParslflowError
@@ -63,7 +64,7 @@ class SimulateInputs(Inputs):
     launch: tuple[str, ...]
     """The MPI launch command; ``{ranks}`` stands for the number of ranks."""
     ranks: PositiveInt
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = Field(default_factory=dict)
     restart: Path | None = None
     """The state that the run starts from, for the record; the namelist names it too."""
     stream: Stream | None = None

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from parslflow import experiment
+from parslflow.errors import UsageError
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "experiments"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_experiment_in_the_repository_is_valid(path: Path) -> None:
+    assert experiment.load(path).name == path.stem
+
+
+def edited(tmp_path: Path, old: str, new: str) -> Path:
+    text = (CONFIGS / "demo.toml").read_text(encoding="utf-8")
+    assert old in text
+    path = tmp_path / "edited.toml"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("spinup_days =", "spinup_dais =", ["high.spinup_dais", "did you mean 'spinup_days'?"]),
+        ("seed = 2025", "seed = 'x'", ["'seed'", "integer"]),
+        ("seed = 2025\n", "", ["'seed' is missing"]),
+        ("layout = [1, 2] ", "layout = [1, 7] ", ["160", "7 ranks", "y", "'high'"]),
+        ("iterations =", "rounds =", ["loop"]),
+        ('["EKE-ResNet",', '["EKE-Resnet",', ["training.networks.0", "EKE-ResNet"]),
+        ("[store]", "[stores]", ["'stores'", "did you mean 'store'?"]),
+        ('name = "demo"', 'name = "a/b"', ["'name'"]),
+        ("clusters = 6", "clusters = 1", ["sampling.clusters", "2"]),
+        ("epochs = 30", "epochs = 0", ["training.first.epochs"]),
+        ("[high]", "[high", ["TOML"]),
+    ],
+)
+def test_a_mistake_is_named_in_one_sentence(
+    tmp_path: Path, old: str, new: str, words: list[str]
+) -> None:
+    path = edited(tmp_path, old, new)
+    with pytest.raises(UsageError) as raised:
+        experiment.load(path)
+    message = str(raised.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"none\.toml cannot be read"):
+        experiment.load(tmp_path / "none.toml")

@@ -1,0 +1,109 @@
+"""The loop against stages that answer at once; the whole loop on real parts is in integration/."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from parslflow import experiment
+from parslflow import workflow
+from parslflow.errors import ParslflowError
+from parslflow.experiment import Experiment
+from parslflow.records import Artifact
+from parslflow.records import Record
+from parslflow.workflow import Decision
+
+DEMO = Path(__file__).resolve().parents[1] / "configs" / "experiments" / "demo.toml"
+
+
+class Recorder:
+    """Stages that note what they were asked for and answer with a record of that name."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __getattr__(self, stage: str):  # noqa: ANN204
+        def call(*arguments: object) -> Future[Record]:
+            words = [stage]
+            for argument in arguments:
+                if isinstance(argument, Record):
+                    words.append(argument.wrote[0].path.name)
+                elif isinstance(argument, list):
+                    words.append("+".join(record.wrote[0].path.name for record in argument))
+                else:
+                    words.append(str(argument))
+            self.asked.append(" ".join(words))
+            name = "-".join([stage, *(str(one) for one in arguments if isinstance(one, str | int))])
+            future: Future[Record] = Future()
+            future.set_result(Record(wrote=(Artifact(Path(name), "dataset"),)))
+            return future
+
+        return call
+
+
+def load(iterations: int, *, accept_best: bool) -> Experiment:
+    demo = experiment.load(DEMO)
+    loop = demo.loop.model_copy(update={"iterations": iterations, "accept_best": accept_best})
+    return demo.model_copy(update={"loop": loop})
+
+
+def losses_of(table: list[dict[str, float]], threshold: float = 0.5):  # noqa: ANN201
+    def evaluate(iteration: int, trained: dict[str, Record]) -> Decision:
+        assert set(trained) == {"EKE-ResNet", "EKE-Bottleneck"}
+        return workflow.decide(iteration, table[iteration], threshold)
+
+    return evaluate
+
+
+def test_a_network_that_is_good_at_once_is_deployed_without_new_data() -> None:
+    stages = Recorder()
+    outcome = workflow.run(
+        load(3, accept_best=False),
+        stages,
+        losses_of([{"EKE-ResNet-0": 0.4, "EKE-Bottleneck-0": 0.3}]),
+    )
+    assert outcome.deployed == "EKE-Bottleneck-0"
+    assert outcome.batches == []
+    assert not any(asked.startswith("generate") for asked in stages.asked)
+    assert "deploy EKE-Bottleneck-0 train-EKE-Bottleneck-0" in stages.asked
+
+
+def test_the_loop_generates_until_one_is_good_enough() -> None:
+    stages = Recorder()
+    outcome = workflow.run(
+        load(3, accept_best=False),
+        stages,
+        losses_of(
+            [
+                {"EKE-ResNet-0": 0.9, "EKE-Bottleneck-0": 0.8},
+                {"EKE-ResNet-0": 0.9, "EKE-Bottleneck-0": 0.8, "EKE-ResNet-1": 0.6},
+                {"EKE-ResNet-0": 0.9, "EKE-ResNet-2": 0.45, "EKE-Bottleneck-2": 0.7},
+            ]
+        ),
+    )
+    assert outcome.deployed == "EKE-ResNet-2"
+    # Every batch is used again, each run of High goes on from the last, and so do the weights.
+    assert "assemble 2 prepare sample-1+sample-2" in stages.asked
+    assert "generate 1 run_base" in stages.asked
+    assert "generate 2 generate-1" in stages.asked
+    assert "train EKE-ResNet 2 assemble-2 train-EKE-ResNet-1" in stages.asked
+    # The sampler is there before the tiles come.
+    assert stages.asked.index("sample 1 prepare") < stages.asked.index("generate 1 run_base")
+
+
+@pytest.mark.parametrize("accept_best", [True, False])
+def test_at_the_limit_the_best_of_all_is_taken_only_if_allowed(accept_best: bool) -> None:
+    stages = Recorder()
+    table = [{"EKE-ResNet-0": 0.6, "EKE-Bottleneck-0": 0.8}]
+    table.append(table[0] | {"EKE-ResNet-1": 0.7, "EKE-Bottleneck-1": 0.75})
+    outcome = workflow.run(load(1, accept_best=accept_best), stages, losses_of(table))
+    assert len(outcome.decisions) == 2
+    assert outcome.deployed == ("EKE-ResNet-0" if accept_best else None)
+    assert any(asked.startswith("deploy") for asked in stages.asked) is accept_best
+
+
+def test_without_any_loss_there_is_no_decision() -> None:
+    with pytest.raises(ParslflowError, match="no test loss"):
+        workflow.decide(0, {}, 0.5)
