@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from parslflow.provenance.schema import Ended
-from parslflow.provenance.schema import Event
-from parslflow.provenance.schema import Metric
-from parslflow.provenance.schema import Result
-from parslflow.provenance.schema import Started
-from parslflow.provenance.schema import read_journal
+from parslflow.provenance import events
 
 Array = NDArray[np.float64]
+_Event = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -42,37 +39,42 @@ def read_losses(journal: Path) -> dict[str, LossHistory]:
     An execution of context ``train`` says in its properties ``network`` and ``iteration`` what it
     trained. Of those that trained the same, the last that completed counts.
     """
-    found: dict[tuple[str, int], tuple[Started, list[Event]]] = {}
+    found: dict[tuple[str, int], list[_Event]] = {}
     for path in journal.glob("*.jsonl"):
-        events, _ = read_journal(path)
-        started = events[0] if events else None
-        if not isinstance(started, Started) or started.context != "train":
+        training = events.read_journal(path)
+        if not training or training[0].get("context") != "train":
             continue
-        ended = events[-1]
-        if not isinstance(ended, Ended) or ended.status != "completed":
+        if training[-1].get("status") != "completed":
             continue
-        key = str(started.properties["network"]), int(started.properties["iteration"])
-        if key not in found or found[key][0].time < started.time:
-            found[key] = started, events
-    trainings: dict[str, list[list[Event]]] = {}
-    for (network, _), (_, events) in sorted(found.items(), key=lambda item: item[0]):
-        trainings.setdefault(network, []).append(events)
-    return {network: _history(iterations) for network, iterations in trainings.items()}
+        properties = training[0]["properties"]
+        key = str(properties["network"]), int(properties["iteration"])
+        if key not in found or found[key][0]["time"] < training[0]["time"]:
+            found[key] = training
+    networks: dict[str, list[list[_Event]]] = {}
+    for (network, _), training in sorted(found.items(), key=lambda item: item[0]):
+        networks.setdefault(network, []).append(training)
+    return {network: _history(trainings) for network, trainings in networks.items()}
 
 
-def _history(iterations: list[list[Event]]) -> LossHistory:
+def _history(trainings: list[list[_Event]]) -> LossHistory:
+    """The history of one network's trainings, given in the order of the iterations."""
     epochs = [
-        [event.values for event in events if isinstance(event, Metric) and event.series == "epoch"]
-        for events in iterations
+        [event["values"] for event in training if event.get("series") == "epoch"]
+        for training in trainings
     ]
-    test = []
-    for events in iterations:
-        results = [event.values for event in events if isinstance(event, Result)]
-        test.append(next((float(r["test_loss"]) for r in results if "test_loss" in r), math.nan))
-    rows = [row for iteration in epochs for row in iteration]
+    results: list[dict[str, Any]] = [
+        {
+            key: value
+            for event in training
+            if event["event"] == "result"
+            for key, value in event["values"].items()
+        }
+        for training in trainings
+    ]
+    rows = [row for training in epochs for row in training]
     return LossHistory(
         train=np.array([float(row["train_loss"]) for row in rows]),
         validation=np.array([float(row["validation_loss"]) for row in rows]),
-        ends=np.cumsum([len(iteration) for iteration in epochs]),
-        test=np.array(test),
+        ends=np.cumsum([len(training) for training in epochs]),
+        test=np.array([float(result.get("test_loss", math.nan)) for result in results]),
     )
