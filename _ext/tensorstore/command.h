@@ -1,0 +1,62 @@
+// One command: its arguments read in order, its errors as replies, whatever is thrown.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "module_api.h"
+
+namespace tensorstore {
+
+// What a command replies when it cannot be done. The text starts with the error's code ("ERR ...").
+class CommandError : public std::runtime_error {
+  public:
+    using std::runtime_error::runtime_error;
+};
+
+// A name as it stands in a message: in quotes, cut when long, unprintable bytes as '?'.
+std::string quoted(std::string_view name);
+
+// The words of a command after its name, taken from left to right.
+class Arguments {
+  public:
+    Arguments(RedisModuleString** words, int count) : words_(words), count_(count) {}
+
+    std::string_view command() const { return at(0); }
+    std::string_view text(const char* what);        // the next word; `what` names it when it is missing
+    long long integer(const char* what);            // the next word as an integer that is not negative
+    bool take(std::string_view keyword);            // consumes the next word when it is `keyword`
+    std::vector<std::string> names(const char* what);   // a count, then as many words
+    bool done() const { return next_ >= count_; }
+    std::string_view peek() const { return at(next_); }
+    void expect_done() const;
+
+  private:
+    std::string_view at(int index) const;
+
+    RedisModuleString** words_;
+    int count_;
+    int next_ = 1;
+};
+
+// Sends the error that is being handled as the reply. To be called in a catch block.
+int reply_with_current_error(RedisModuleCtx* context);
+std::string current_error();
+
+int reply_ok(RedisModuleCtx* context);
+int reply_text(RedisModuleCtx* context, std::string_view text);
+
+// The function that the server calls for a command: `body` with nothing thrown past it.
+template <int (*body)(RedisModuleCtx*, Arguments&)>
+int command(RedisModuleCtx* context, RedisModuleString** words, int count) noexcept {
+    try {
+        Arguments arguments(words, count);
+        return body(context, arguments);
+    } catch (...) {
+        return reply_with_current_error(context);
+    }
+}
+
+}  // namespace tensorstore

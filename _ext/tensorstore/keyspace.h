@@ -1,0 +1,175 @@
+// Values of our own types in the server's keyspace, held by shared pointers: what an execution still
+// reads outlives the key that it came from.
+//
+// A type T has: `static constexpr const char* noun`, `void save(Writer&) const`,
+// `static std::shared_ptr<T> load(Reader&)` and `std::size_t memory() const`.
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "command.h"
+#include "module_api.h"
+
+namespace tensorstore {
+
+// A block of bytes in the server's own memory, so that `maxmemory` counts it.
+class Blob {
+  public:
+    Blob() = default;
+    explicit Blob(std::size_t size)
+        : data_(static_cast<char*>(RedisModule_Alloc(size ? size : 1))), size_(size) {}
+    explicit Blob(std::string_view bytes) : Blob(bytes.size()) { bytes.copy(data(), bytes.size()); }
+    Blob(char* owned, std::size_t size) : data_(owned), size_(size) {}
+
+    char* data() const { return data_.get(); }
+    std::size_t size() const { return size_; }
+    std::string_view view() const { return {data(), size_}; }
+
+  private:
+    struct Free {
+        void operator()(char* data) const { RedisModule_Free(data); }
+    };
+    std::unique_ptr<char, Free> data_;
+    std::size_t size_ = 0;
+};
+
+class Writer {
+  public:
+    explicit Writer(RedisModuleIO* file) : file_(file) {}
+    void number(std::uint64_t value) { RedisModule_SaveUnsigned(file_, value); }
+    void bytes(std::string_view value) { RedisModule_SaveStringBuffer(file_, value.data(), value.size()); }
+
+  private:
+    RedisModuleIO* file_;
+};
+
+class Reader {
+  public:
+    explicit Reader(RedisModuleIO* file) : file_(file) {}
+    std::uint64_t number() {
+        const std::uint64_t value = RedisModule_LoadUnsigned(file_);
+        check();
+        return value;
+    }
+    Blob blob() {
+        std::size_t size = 0;
+        char* data = RedisModule_LoadStringBuffer(file_, &size);
+        check();
+        return Blob(data, size);
+    }
+    std::string text() { return std::string(blob().view()); }
+
+  private:
+    void check() {
+        if (RedisModule_IsIOError(file_)) {
+            throw CommandError("the file ends too early");
+        }
+    }
+    RedisModuleIO* file_;
+};
+
+template <class T>
+inline RedisModuleType* key_type = nullptr;
+
+template <class T>
+bool register_type(RedisModuleCtx* context, const char* nine_letters) {
+    RedisModuleTypeMethods methods{};
+    methods.version = REDISMODULE_TYPE_METHOD_VERSION;
+    methods.rdb_load = [](RedisModuleIO* file, int) -> void* {
+        try {
+            Reader reader(file);
+            return new std::shared_ptr<T>(T::load(reader));
+        } catch (...) {
+            RedisModule_LogIOError(file, "warning", "cannot load a %s: %s", T::noun, current_error().c_str());
+            return nullptr;
+        }
+    };
+    methods.rdb_save = [](RedisModuleIO* file, void* value) {
+        Writer writer(file);
+        (*static_cast<std::shared_ptr<T>*>(value))->save(writer);
+    };
+    methods.mem_usage = [](const void* value) {
+        return (*static_cast<const std::shared_ptr<T>*>(value))->memory();
+    };
+    methods.free = [](void* value) { delete static_cast<std::shared_ptr<T>*>(value); };
+    key_type<T> = RedisModule_CreateDataType(context, nine_letters, 0, &methods);
+    return key_type<T> != nullptr;
+}
+
+// An open key, closed at the end of its scope. Only on the server's thread.
+class Key {
+  public:
+    Key(RedisModuleCtx* context, std::string_view name, int mode)
+        : context_(context),
+          name_(RedisModule_CreateString(context, name.data(), name.size())),
+          key_(RedisModule_OpenKey(context, name_, mode)) {}
+    ~Key() {
+        if (key_) {
+            RedisModule_CloseKey(key_);
+        }
+        RedisModule_FreeString(context_, name_);
+    }
+    Key(const Key&) = delete;
+    Key& operator=(const Key&) = delete;
+
+    bool empty() const { return !key_ || RedisModule_KeyType(key_) == REDISMODULE_KEYTYPE_EMPTY; }
+
+    template <class T>
+    bool holds() const {
+        return !empty() && RedisModule_ModuleTypeGetType(key_) == key_type<T>;
+    }
+    template <class T>
+    std::shared_ptr<T> value() const {
+        return *static_cast<std::shared_ptr<T>*>(RedisModule_ModuleTypeGetValue(key_));
+    }
+    template <class T>
+    void set(std::shared_ptr<T> value) {
+        RedisModule_ModuleTypeSetValue(key_, key_type<T>, new std::shared_ptr<T>(std::move(value)));
+    }
+    void remove() { RedisModule_DeleteKey(key_); }
+
+  private:
+    RedisModuleCtx* context_;
+    RedisModuleString* name_;
+    RedisModuleKey* key_;
+};
+
+template <class T>
+[[noreturn]] void fail_wrong_type(std::string_view name) {
+    throw CommandError("WRONGTYPE the key " + quoted(name) + " does not hold a " + T::noun);
+}
+
+// The T under a key.
+template <class T>
+std::shared_ptr<T> fetch(RedisModuleCtx* context, std::string_view name) {
+    const Key key(context, name, REDISMODULE_READ);
+    if (key.empty()) {
+        throw CommandError(std::string("ERR there is no ") + T::noun + " under the key " + quoted(name));
+    }
+    if (!key.holds<T>()) {
+        fail_wrong_type<T>(name);
+    }
+    return key.value<T>();
+}
+
+// Puts a T under a key that is empty or holds a T.
+template <class T>
+void store(RedisModuleCtx* context, std::string_view name, std::shared_ptr<T> value) {
+    Key key(context, name, REDISMODULE_READ | REDISMODULE_WRITE);
+    if (!key.empty() && !key.holds<T>()) {
+        fail_wrong_type<T>(name);
+    }
+    key.set(std::move(value));
+}
+
+template <class T>
+void remove(RedisModuleCtx* context, std::string_view name) {
+    fetch<T>(context, name);
+    Key(context, name, REDISMODULE_READ | REDISMODULE_WRITE).remove();
+}
+
+}  // namespace tensorstore
