@@ -65,17 +65,13 @@ def execution(
     Raises:
         UsageError: ``name`` cannot be part of a file name.
     """
-    if not re.fullmatch(r"[\w][\w.-]*", name, re.ASCII):
-        raise UsageError(
-            f"The execution name {name!r} cannot be part of a file name: use letters, digits, "
-            "'.', '_' and '-' only."
-        )
+    _check_name("execution", name)
     identity = f"{name}-{uuid.uuid4().hex[:8]}"
     descriptor = os.open(
         journal / f"{identity}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644
     )
     try:
-        run = Execution(identity, descriptor, journal.absolute().parent)
+        run = Execution(identity, descriptor, Path(os.path.abspath(journal)).parent)
         run._write(
             "started",
             pipeline=pipeline,
@@ -134,7 +130,12 @@ class Execution:
         self._artifact("produced", path, kind, properties)
 
     def metric(self, series: str, values: Mapping[str, Value]) -> None:
-        """Add one row, such as an epoch or a model day, to a series of metrics."""
+        """Add one row, such as an epoch or a model day, to a series of metrics.
+
+        Raises:
+            UsageError: ``series`` cannot be part of a file name.
+        """
+        _check_name("series", series)
         self._write("metric", series=series, values=dict(values))
 
     def result(self, values: Mapping[str, Value]) -> None:
@@ -148,7 +149,7 @@ class Execution:
     def _artifact(
         self, event: str, path: Path, kind: Kind, properties: Mapping[str, Value] | None
     ) -> None:
-        absolute = path.absolute()
+        absolute = Path(os.path.abspath(path))
         if not absolute.is_file():
             raise ParslflowError(f"{self.id} {event} {path}, but there is no such file.")
         # Relative inside the run directory, so that a run can be moved and still be read.
@@ -175,6 +176,24 @@ class Execution:
             raise OSError(f"An event of {self.id} was cut: is the disk full?")
 
 
+def whole_lines(path: Path) -> list[bytes]:
+    """The lines of a journal file without a last one that was cut when its process was killed."""
+    return path.read_bytes().split(b"\n")[:-1]
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """The events of one execution's file as they are; what is no JSON object is left out."""
+    events = []
+    for line in whole_lines(path):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            events.append(event)
+    return events
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file in hexadecimal digits, remembered while size and time stay the same."""
     status = path.stat()
@@ -186,6 +205,14 @@ def sha256(path: Path) -> str:
                 digest.update(chunk)
         _digests[key] = digest.hexdigest()
     return _digests[key]
+
+
+def _check_name(what: str, name: str) -> None:
+    if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII):
+        raise UsageError(
+            f"The {what} name {name!r} cannot be part of a file name: use letters, digits, "
+            "'.', '_' and '-' only."
+        )
 
 
 def _plain(value: Any) -> Value:  # noqa: ANN401 - any object that json cannot write

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 from pydantic import ValidationError
 
 from parslflow.provenance.events import Value
+from parslflow.provenance.events import whole_lines
 
 _TAIL = 1 << 16
 
@@ -64,7 +65,7 @@ class Metric(_Event):
     """A row of a series of metrics."""
 
     event: Literal["metric"]
-    series: str
+    series: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
     values: dict[str, Value]
 
 
@@ -99,21 +100,17 @@ Event = Annotated[
 _event: TypeAdapter[Event] = TypeAdapter(Event)
 
 
-def read_journal(path: Path) -> tuple[list[Event], list[str]]:
-    """The events of one execution's file, and one sentence for each line that is none.
-
-    A last line without a newline was cut when its process was killed and is left out silently.
-    """
+def read_checked(path: Path) -> tuple[list[Event], list[str]]:
+    """The events of one execution's file, and one sentence for each line that is none."""
     events: list[Event] = []
     problems: list[str] = []
-    lines = path.read_bytes().split(b"\n")[:-1]
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(whole_lines(path), start=1):
         try:
             events.append(_event.validate_json(line))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            problems.append(f"{path}, line {number}: no event ({where}: {first['msg']}).")
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the line"
+            problems.append(f"{path}, line {number} is no event: {where}: {first['msg']}.")
     return events, problems
 
 

@@ -1,0 +1,365 @@
+"""Logs executions to CMF: a git and DVC folder of its own inside the run directory.
+
+CMF changes the branch of the git repository that it stands in, answers a failure with None, and
+wants its own process; here it gets all three (a folder, checks, the writer's process).
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from parslflow.errors import ParslflowError
+from parslflow.provenance.events import Value
+from parslflow.provenance.events import sha256
+from parslflow.provenance.schema import ArtifactEvent
+from parslflow.provenance.schema import Decision
+from parslflow.provenance.schema import Ended
+from parslflow.provenance.schema import Event
+from parslflow.provenance.schema import Metric
+from parslflow.provenance.schema import Result
+from parslflow.provenance.schema import Started
+from parslflow.rundir import RunDir
+from parslflow.rundir import atomic_path
+
+_ATTEMPTS = 6
+_DVC_CONFIG = """[core]
+    remote = local
+    analytics = false
+    check_update = false
+[cache]
+    type = "reflink,hardlink,copy"
+['remote "local"']
+    url = ../../dvc-remote
+"""
+# MLMD's database is no part of the history, and neither is what DVC keeps.
+_GIT_IGNORE = "/mlmd*\n"
+_DVC_IGNORE = "/config.local\n/tmp\n/cache\n"
+
+
+class Cmf:
+    """CMF's metadata of one run. It owns its process: the folder, the environment."""
+
+    def __init__(self, run: RunDir) -> None:
+        """Make the folder if it is not there yet, and import cmflib inside it."""
+        self._run = run
+        self._folder = run.provenance
+        _isolate(run)
+        _make_folder(self._folder)
+        # CMF and DVC read their settings from where they stand.
+        os.chdir(self._folder)
+
+        from cmflib import cmf
+        from cmflib import metadata_helper
+        from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+        # A git command that was killed leaves this lock, and it would stop every later one. One
+        # that a killed writer left running has ended by now: the imports take a second.
+        Path(".git", "index.lock").unlink(missing_ok=True)
+        self._cmflib = cmf
+        self._link = metadata_helper.link_execution_to_artifact
+        self._event_types = mlmd.Event.Type  # type: ignore[attr-defined]
+        self._pipelines: dict[str, Any] = {}
+        self._uris: dict[str, str] = {}
+        """The key in CMF, DVC's MD5, of each artifact by its SHA-256."""
+
+    def open_pipeline(self, name: str) -> Any:  # noqa: ANN401 - cmflib has no types
+        """The one object of cmflib for the pipeline ``name``."""
+        if name not in self._pipelines:
+            pipeline = self._cmflib.Cmf(str(self._folder / "mlmd"), pipeline_name=name)
+            os.chdir(self._folder)
+            for artifact in pipeline.store.get_artifacts():
+                if digest := artifact.custom_properties["sha256"].string_value:
+                    self._uris[digest] = artifact.uri
+            self._pipelines[name] = pipeline
+        return self._pipelines[name]
+
+    def log(self, events: Sequence[Event]) -> int:
+        """Log one execution with all that belongs to it, and return its id in CMF.
+
+        What a killed process already logged of it is found and kept, so that logging the same
+        events again changes nothing.
+
+        Args:
+            events: the events of one execution, the first of them ``started``. Without an
+                ``ended`` its status is ``lost``.
+
+        Raises:
+            ParslflowError: CMF, DVC or git failed several times.
+        """
+        started = events[0]
+        assert isinstance(started, Started)  # noqa: S101 - the caller's promise
+        pipeline = self.open_pipeline(started.pipeline)
+        pipeline.create_context(started.context)
+        execution = self._checked(
+            lambda: pipeline.create_execution(
+                # The name by which CMF finds an execution that it already has.
+                started.execution,
+                _storable(_properties(events)),
+                cmd=shlex.join(started.command),
+                create_new_execution=False,
+            ),
+            f"log the execution {started.execution}",
+        )
+        _restore_floats(pipeline, execution, _properties(events))
+        present = self._outputs(pipeline, execution.id)
+
+        for event in events:
+            if isinstance(event, ArtifactEvent):
+                self._log_artifact(pipeline, event)
+        series: dict[str, list[Mapping[str, Value]]] = {}
+        results: dict[str, dict[str, Value]] = {}
+        for event in events:
+            if isinstance(event, Metric):
+                series.setdefault(event.series, []).append(event.values)
+            elif isinstance(event, Result | Decision):
+                results.setdefault(event.event, {}).update(event.values)
+        for name, rows in series.items():
+            if ("Step_Metrics", name) not in present:
+                self._log_series(pipeline, execution, name, rows)
+        for name, values in results.items():
+            if ("Metrics", name) not in present:
+                self._checked(
+                    partial(pipeline.log_execution_metrics, name, _storable(values)),
+                    f"log the {name} of {started.execution}",
+                )
+        pipeline.finalize()
+        return int(execution.id)
+
+    def _checked(self, call: Callable[[], Any], what: str) -> Any:  # noqa: ANN401
+        """The result of a call into CMF, which answers a failure with None.
+
+        A DVC command that a killed writer left behind holds DVC's lock for a second: try again.
+        """
+        for attempt in range(_ATTEMPTS):
+            time.sleep(attempt)
+            result = call()
+            os.chdir(self._folder)  # a failed call leaves the process elsewhere
+            if result is not None:
+                return result
+        raise ParslflowError(
+            f"CMF could not {what}: see the lines above, and whether the disk is full; the "
+            "journal is whole, so the next writer goes on from here."
+        )
+
+    def _log_artifact(self, pipeline: Any, event: ArtifactEvent) -> None:  # noqa: ANN401
+        used = event.event == "used"
+        properties: dict[str, Value] = {
+            **event.properties,
+            "path": event.path,
+            "sha256": event.sha256,
+            "size": event.size,
+        }
+        if event.sha256 in self._uris:
+            artifact = self._link(
+                store=pipeline.store,
+                execution_id=pipeline.execution.id,
+                uri=self._uris[event.sha256],
+                input_name=event.path,
+                event_type=self._event_types.INPUT if used else self._event_types.OUTPUT,
+            )
+            _add_properties(pipeline, artifact, properties)
+            return
+        name = self._place(event)
+        direction = "input" if used else "output"
+
+        def call() -> Any:  # noqa: ANN401
+            if event.kind == "dataset":
+                return pipeline.log_dataset(name, direction, _storable(properties))
+            return pipeline.log_model(
+                name,
+                direction,
+                model_framework="PyTorch",
+                model_type=str(event.properties.get("network", "network")),
+                model_name=Path(event.path).name,
+                custom_properties=_storable(properties),
+            )
+
+        self._uris[event.sha256] = self._checked(call, f"log the {event.kind} {event.path}").uri
+
+    def _place(self, event: ArtifactEvent) -> str:
+        """Put this version of a file into CMF's folder, and return its name there.
+
+        A file of the run is linked, so that it needs no space; DVC makes it read-only, which
+        keeps the version from being overwritten. A file of the user's elsewhere is copied.
+        """
+        source = self._run.root / event.path
+        inside = not Path(event.path).is_absolute()
+        place = Path(event.path) if inside else Path("external", source.name)
+        place = place.with_name(f"{place.stem}.{event.sha256[:8]}{place.suffix}")
+        if not source.is_file() or sha256(source) != event.sha256:
+            print(
+                f"{source} is gone or has changed since {event.execution} {event.event} it: its "
+                "hash is logged, its content is not.",
+                file=sys.stderr,
+            )
+            place = place.with_name(f"{place.name}.missing")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(f"{event.path}\nsha256 {event.sha256}\n{event.size} bytes\n")
+        elif not place.exists():
+            with atomic_path(place) as temporary:
+                _link_or_copy(source, temporary, link=inside)
+        return str(place)
+
+    def _log_series(
+        self,
+        pipeline: Any,  # noqa: ANN401
+        execution: Any,  # noqa: ANN401
+        series: str,
+        rows: list[Mapping[str, Value]],
+    ) -> None:
+        texts = {key for row in rows for key, value in row.items() if isinstance(value, str)}
+        for row in rows:
+            # Parquet wants one type a column.
+            pipeline.log_metric(
+                series, {key: str(value) if key in texts else value for key, value in row.items()}
+            )
+        # What a killed writer left there may be a read-only link into DVC's cache.
+        first_uuid = execution.properties["Execution_uuid"].string_value.split(",")[0]
+        Path("cmf_artifacts", first_uuid, "metrics", series).unlink(missing_ok=True)
+        self._checked(
+            partial(pipeline.commit_metrics, series),
+            f"log the metrics {series} of {execution.name}",
+        )
+
+    def _outputs(self, pipeline: Any, execution_id: int) -> set[tuple[str, str]]:  # noqa: ANN401
+        """Type and short name of the metrics that CMF has of an execution."""
+        events = pipeline.store.get_events_by_execution_ids([execution_id])
+        artifacts = pipeline.store.get_artifacts_by_id([event.artifact_id for event in events])
+        return {
+            (artifact.type, Path(artifact.name.split(":")[0]).name)
+            for artifact in artifacts
+            if artifact.type in ("Metrics", "Step_Metrics")
+        }
+
+
+def _isolate(run: RunDir) -> None:
+    """Keep the user's git and DVC settings, and a git command that we run under, out."""
+    for name in list(os.environ):
+        if name.startswith(("GIT_", "DVC_")) or name == "CONFIG_FILE":
+            del os.environ[name]
+    settings = run.provenance.parent / "settings"
+    os.environ.update(
+        GIT_CONFIG_GLOBAL=os.devnull,
+        GIT_CONFIG_NOSYSTEM="1",
+        DVC_NO_ANALYTICS="1",
+        DVC_GLOBAL_CONFIG_DIR=str(settings / "global"),
+        DVC_SYSTEM_CONFIG_DIR=str(settings / "system"),
+        DVC_SITE_CACHE_DIR=str(settings / "site-cache"),
+        # CMF calls 'dvc' and 'pip' by name.
+        PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+    )
+
+
+def _make_folder(folder: Path) -> None:
+    """Make CMF's folder with git and DVC: whole, or not at all."""
+    if folder.exists():
+        return
+    new = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    (new / ".dvc").mkdir(parents=True)
+    (new / ".dvc" / "config").write_text(_DVC_CONFIG)
+    (new / ".dvc" / ".gitignore").write_text(_DVC_IGNORE)
+    (new / ".dvcignore").touch()
+    (new / ".gitignore").write_text(_GIT_IGNORE)
+    for command in (
+        # CMF names the branch after its database.
+        ["init", "--quiet", "--template=", "--initial-branch=mlmd"],
+        ["config", "user.name", "parslflow"],
+        ["config", "user.email", "parslflow@localhost"],
+        ["config", "gc.auto", "0"],
+        ["remote", "add", "origin", "file:///dev/null"],
+        ["add", "--all"],
+        ["commit", "--quiet", "--message=Begin"],
+    ):
+        subprocess.run(["git", *command], cwd=new, check=True)
+    new.rename(folder)
+
+
+def _link_or_copy(source: Path, target: Path, *, link: bool) -> None:
+    if link:
+        try:
+            os.link(source, target)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+                raise
+        else:
+            return
+    shutil.copyfile(source, target)
+
+
+def _properties(events: Sequence[Event]) -> dict[str, Value]:
+    """What CMF keeps of an execution besides its artifacts and metrics."""
+    started, ended = events[0], events[-1]
+    assert isinstance(started, Started)  # noqa: S101 - see Cmf.log
+    properties: dict[str, Value] = {
+        **started.properties,
+        "name": started.name,
+        "started": started.time.isoformat(),
+        "host": started.host,
+        "pid": started.pid,
+        "status": "lost",
+    }
+    if isinstance(ended, Ended):
+        properties |= {
+            "status": ended.status,
+            "error": ended.error,
+            "ended": ended.time.isoformat(),
+            "wall_seconds": ended.wall_seconds,
+            "cpu_seconds": ended.cpu_seconds,
+            "peak_memory_bytes": ended.peak_memory_bytes,
+        }
+    return properties
+
+
+def _storable(values: Mapping[str, Value]) -> dict[str, Value]:
+    """A copy, since CMF adds to what it is given; what MLMD cannot hold becomes a string."""
+    return {
+        key: str(value)
+        if (isinstance(value, float) and not math.isfinite(value))
+        or (isinstance(value, int) and not -(2**63) <= value < 2**63)
+        else value
+        for key, value in values.items()
+    }
+
+
+def _restore_floats(
+    pipeline: Any,  # noqa: ANN401
+    execution: Any,  # noqa: ANN401
+    properties: Mapping[str, Value],
+) -> None:
+    """Undo that CMF turns an execution's float properties into strings."""
+    for key, value in _storable(properties).items():
+        if isinstance(value, float):
+            execution.custom_properties[key].double_value = value
+    pipeline.store.put_executions([execution])
+
+
+def _add_properties(
+    pipeline: Any,  # noqa: ANN401
+    artifact: Any,  # noqa: ANN401
+    properties: Mapping[str, Value],
+) -> None:
+    """Give an artifact that CMF already has the properties that it lacks; the first stay."""
+    missing = {
+        key: value
+        for key, value in _storable(properties).items()
+        if key not in artifact.custom_properties
+    }
+    for key, value in missing.items():
+        field = {int: "int_value", float: "double_value", str: "string_value"}[type(value)]
+        setattr(artifact.custom_properties[key], field, value)
+    if missing:
+        pipeline.store.put_artifacts([artifact])
