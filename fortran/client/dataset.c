@@ -1,0 +1,260 @@
+/* Data sets: named tensors and metadata that travel together. */
+#include "internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TENSOR_NAMES ".tensor_names" /* the field that lists the tensors */
+
+/* The first byte of a metadata field on the wire. */
+enum field_type { DOUBLE = 1, INT32 = 3, STRING = 7 };
+
+struct member {
+    struct member *next;
+    char *name;
+    struct tensor tensor; /* of a tensor only */
+    char *bytes;
+    size_t size;
+};
+
+struct pf_dataset {
+    struct failure failure;
+    char *name;
+    struct member *tensors;
+    struct member *fields;
+};
+
+static void free_members(struct member *member)
+{
+    while (member != NULL) {
+        struct member *next = member->next;
+        free(member->name);
+        free(member->bytes);
+        free(member);
+        member = next;
+    }
+}
+
+static struct member *find(struct member *member, const char *name)
+{
+    while (member != NULL && strcmp(member->name, name) != 0)
+        member = member->next;
+    return member;
+}
+
+static struct member *prepend(struct member **members, const char *name)
+{
+    struct member *member = calloc(1, sizeof *member);
+    if (member == NULL)
+        return NULL;
+    member->name = strdup(name);
+    if (member->name == NULL) {
+        free(member);
+        return NULL;
+    }
+    member->next = *members;
+    *members = member;
+    return member;
+}
+
+static int out_of_memory(struct pf_dataset *dataset)
+{
+    return failure_set(&dataset->failure, PF_NO_MEMORY, "this program is out of memory");
+}
+
+int pf_dataset_initialize(struct pf_dataset **handle, const char *name)
+{
+    if (*handle == NULL)
+        *handle = calloc(1, sizeof **handle);
+    struct pf_dataset *dataset = *handle;
+    if (dataset == NULL)
+        return PF_NO_MEMORY;
+    free(dataset->name);
+    free_members(dataset->tensors);
+    free_members(dataset->fields);
+    *dataset = (struct pf_dataset){0};
+    failure_begin(&dataset->failure, "begin data set '%s'", name);
+    if (name_check(name, &dataset->failure) != PF_OK)
+        return PF_BAD_ARGUMENT;
+    dataset->name = strdup(name);
+    return dataset->name == NULL ? out_of_memory(dataset) : PF_OK;
+}
+
+void pf_dataset_free(struct pf_dataset *dataset)
+{
+    if (dataset == NULL)
+        return;
+    free(dataset->name);
+    free_members(dataset->tensors);
+    free_members(dataset->fields);
+    free(dataset);
+}
+
+const char *pf_dataset_message(const struct pf_dataset *dataset)
+{
+    return dataset == NULL ? "The data set has no name: initialize it first."
+                           : dataset->failure.message;
+}
+
+/* Begins adding a tensor or a field. */
+static int begin_add(struct pf_dataset *dataset, const char *kind, const char *name)
+{
+    if (dataset == NULL)
+        return PF_BAD_ARGUMENT;
+    const char *owner = dataset->name == NULL ? "" : dataset->name;
+    failure_begin(&dataset->failure, "add %s '%s' to data set '%s'", kind, name, owner);
+    if (dataset->name == NULL)
+        return failure_set(&dataset->failure, PF_BAD_ARGUMENT, "the data set has no name");
+    if (name[0] == '.')
+        return failure_set(&dataset->failure, PF_BAD_ARGUMENT,
+                           "names that begin with a full stop are the store's own");
+    return name_check(name, &dataset->failure);
+}
+
+/* Appends values to a field, which it creates if need be. */
+static int extend_field(struct pf_dataset *dataset, const char *name, enum field_type type,
+                        const void *value, size_t size)
+{
+    struct member *field = find(dataset->fields, name);
+    if (field != NULL && field->bytes[0] != (char)type)
+        return failure_set(&dataset->failure, PF_WRONG_TYPE,
+                           "the field already holds values of another type");
+    size_t old = field == NULL ? 1 : field->size;
+    char *bytes = realloc(field == NULL ? NULL : field->bytes, old + size);
+    if (bytes == NULL)
+        return out_of_memory(dataset);
+    if (field == NULL) {
+        field = prepend(&dataset->fields, name);
+        if (field == NULL) {
+            free(bytes);
+            return out_of_memory(dataset);
+        }
+        bytes[0] = (char)type;
+    }
+    memcpy(bytes + old, value, size);
+    field->bytes = bytes;
+    field->size = old + size;
+    return PF_OK;
+}
+
+/* A string's value on the wire: its length as a native 64-bit integer, then its bytes. */
+static int extend_string_field(struct pf_dataset *dataset, const char *name, const char *value)
+{
+    uint64_t length = strlen(value);
+    char *bytes = malloc(sizeof length + length);
+    if (bytes == NULL)
+        return out_of_memory(dataset);
+    memcpy(bytes, &length, sizeof length);
+    memcpy(bytes + sizeof length, value, length);
+    int error = extend_field(dataset, name, STRING, bytes, sizeof length + length);
+    free(bytes);
+    return error;
+}
+
+int pf_dataset_add_tensor(struct pf_dataset *dataset, const char *name, const CFI_cdesc_t *array)
+{
+    struct tensor tensor;
+    int error = begin_add(dataset, "tensor", name);
+    if (error == PF_OK)
+        error = tensor_describe(&tensor, array, &dataset->failure);
+    if (error != PF_OK)
+        return error;
+    if (find(dataset->tensors, name) != NULL)
+        return failure_set(&dataset->failure, PF_BAD_ARGUMENT, "it has a tensor of this name");
+    char *bytes = malloc(tensor.size);
+    if (bytes == NULL)
+        return out_of_memory(dataset);
+    struct member *member = prepend(&dataset->tensors, name);
+    if (member == NULL) {
+        free(bytes);
+        return out_of_memory(dataset);
+    }
+    tensor_pack(bytes, array);
+    member->tensor = tensor;
+    member->bytes = bytes;
+    member->size = tensor.size;
+    return extend_string_field(dataset, TENSOR_NAMES, name);
+}
+
+int pf_dataset_add_int32(struct pf_dataset *dataset, const char *field, int32_t value)
+{
+    int error = begin_add(dataset, "metadata", field);
+    return error != PF_OK ? error : extend_field(dataset, field, INT32, &value, sizeof value);
+}
+
+int pf_dataset_add_double(struct pf_dataset *dataset, const char *field, double value)
+{
+    int error = begin_add(dataset, "metadata", field);
+    return error != PF_OK ? error : extend_field(dataset, field, DOUBLE, &value, sizeof value);
+}
+
+int pf_dataset_add_string(struct pf_dataset *dataset, const char *field, const char *value)
+{
+    int error = begin_add(dataset, "metadata", field);
+    return error != PF_OK ? error : extend_string_field(dataset, field, value);
+}
+
+const char *dataset_name(const struct pf_dataset *dataset)
+{
+    return dataset == NULL || dataset->name == NULL ? "" : dataset->name;
+}
+
+/* Adds HMSET with all the fields; a data set without any has no such command. */
+static void add_fields(const struct pf_dataset *dataset, struct request *request, const char *key)
+{
+    int count = 2;
+    for (const struct member *field = dataset->fields; field != NULL; field = field->next)
+        count += 2;
+    if (count == 2)
+        return;
+    const char **words = malloc((size_t)count * sizeof *words);
+    size_t *lengths = malloc((size_t)count * sizeof *lengths);
+    if (words != NULL && lengths != NULL) {
+        words[0] = "HMSET";
+        words[1] = key;
+        lengths[0] = strlen(words[0]);
+        lengths[1] = strlen(key);
+        int i = 2;
+        for (const struct member *field = dataset->fields; field != NULL; field = field->next) {
+            words[i] = field->name;
+            lengths[i++] = strlen(field->name);
+            words[i] = field->bytes;
+            lengths[i++] = field->size;
+        }
+        request_add_words(request, count, words, lengths);
+    } else {
+        request->incomplete = true;
+    }
+    free(words);
+    free(lengths);
+}
+
+void dataset_add_put(const struct pf_dataset *dataset, struct request *request)
+{
+    char *key = malloc(strlen(dataset->name) + sizeof "{}.meta");
+    if (key == NULL) {
+        request->incomplete = true;
+        return;
+    }
+    sprintf(key, "{%s}.meta", dataset->name);
+    request_add(request, "DEL %s", key);
+    add_fields(dataset, request, key);
+    for (const struct member *member = dataset->tensors; member != NULL; member = member->next) {
+        char *tensor_key = malloc(strlen(dataset->name) + strlen(member->name) + sizeof "{}.");
+        if (tensor_key == NULL) {
+            request->incomplete = true;
+            break;
+        }
+        sprintf(tensor_key, "{%s}.%s", dataset->name, member->name);
+        tensor_add_set(request, tensor_key, &member->tensor, member->bytes);
+        free(tensor_key);
+    }
+    request_add(request, "HSET %s .COMPLETE 1", key);
+    free(key);
+}
+
+void dataset_add_append(const struct pf_dataset *dataset, struct request *request, const char *list)
+{
+    request_add(request, "RPUSH %s {%s}", list, dataset->name);
+}

@@ -1,0 +1,33 @@
+/* Messages: one sentence that names the key, the address and the cause. */
+#include "internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+void failure_begin(struct failure *failure, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(failure->task, sizeof failure->task, format, arguments);
+    va_end(arguments);
+    failure->message[0] = '\0';
+}
+
+int failure_set(struct failure *failure, int error, const char *format, ...)
+{
+    char cause[sizeof failure->message - sizeof failure->task - sizeof "Cannot : ."];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(cause, sizeof cause, format, arguments);
+    va_end(arguments);
+    snprintf(failure->message, sizeof failure->message, "Cannot %s: %s.", failure->task, cause);
+    return error;
+}
+
+int name_check(const char *name, struct failure *failure)
+{
+    if (name[0] == '\0')
+        return failure_set(failure, PF_BAD_ARGUMENT, "the name is empty");
+    return PF_OK;
+}
