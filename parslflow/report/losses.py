@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from parslflow.errors import ParslflowError
 from parslflow.provenance import events
 
 Array = NDArray[np.float64]
@@ -38,6 +39,9 @@ def read_losses(journal: Path) -> dict[str, LossHistory]:
 
     An execution of context ``train`` says in its properties ``network`` and ``iteration`` what it
     trained. Of those that trained the same, the last that completed counts.
+
+    Raises:
+        ParslflowError: there is none.
     """
     found: dict[tuple[str, int], list[_Event]] = {}
     for path in journal.glob("*.jsonl"):
@@ -50,6 +54,8 @@ def read_losses(journal: Path) -> dict[str, LossHistory]:
         key = str(properties["network"]), int(properties["iteration"])
         if key not in found or found[key][0]["time"] < training[0]["time"]:
             found[key] = training
+    if not found:
+        raise ParslflowError(f"{journal} holds no completed training: wait until one has ended.")
     networks: dict[str, list[list[_Event]]] = {}
     for (network, _), training in sorted(found.items(), key=lambda item: item[0]):
         networks.setdefault(network, []).append(training)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from parslflow.errors import ParslflowError
 from parslflow.provenance import events
 from parslflow.report.losses import read_losses
 
@@ -72,6 +73,13 @@ def test_failed_unfinished_and_other_executions_do_not_count(tmp_path: Path) -> 
     assert list(histories) == ["A"]
     np.testing.assert_array_equal(histories["A"].train, [1])
     np.testing.assert_array_equal(histories["A"].test, [3])
+
+
+def test_a_journal_without_a_completed_training_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="lost"):
+        train_and_fail(tmp_path)
+    with pytest.raises(ParslflowError, match=f"{tmp_path.name} holds no completed training"):
+        read_losses(tmp_path)
 
 
 def test_a_training_without_a_test_loss_has_nan(tmp_path: Path) -> None:
