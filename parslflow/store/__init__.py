@@ -1,0 +1,1 @@
+"""The in-memory store: its server, its Python client and the SmartRedis wire format."""

@@ -1,0 +1,25 @@
+"""What tests of several parts need: a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from parslflow.store.client import StoreClient
+from parslflow.store.server import StoreServer
+
+
+@pytest.fixture(scope="session")
+def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
+    """One real server with our module for the whole session, on a unix socket."""
+    with StoreServer(tmp_path_factory.mktemp("store")) as server:
+        yield server
+
+
+@pytest.fixture
+def store(store_server: StoreServer) -> Iterator[StoreClient]:
+    """A client of the session's store, which is empty."""
+    with store_server.client() as client:
+        client.connection.flushdb()
+        yield client
