@@ -8,9 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from parslflow import __version__
 from parslflow.errors import ParslflowError
+
+if TYPE_CHECKING:
+    from parslflow.provenance.queries import Lineage
 
 DESCRIPTION = """\
 Neural networks inside simulations that keep learning.
@@ -95,18 +99,29 @@ def _run(options: argparse.Namespace) -> None:
 
     summary = driver.run(options.experiment, options.site, options.runs)
     print(f"\n{to_text(summary)}")
-    print(f"Figures and lineage: {summary.run / 'report'}")
+    if summary.chosen:
+        _draw_lineage(summary.run)
+    print(f"Figures and lineage graph: {summary.run / 'report'}")
+    print(f"Where the model came from: parslflow lineage {summary.run}")
 
 
 def _lineage(options: argparse.Namespace) -> None:
     from parslflow.provenance import lineage
+
+    found = _draw_lineage(options.run)
+    print(lineage.tree(found) if options.format == "tree" else lineage.to_json(found))
+
+
+def _draw_lineage(path: Path) -> Lineage:
+    """Read the deployed model's lineage from CMF and draw it into the report."""
+    from parslflow.provenance import lineage
     from parslflow.provenance import queries
     from parslflow.rundir import RunDir
 
-    run = RunDir.open(options.run)
+    run = RunDir.open(path)
     found = queries.lineage(run.root)
     lineage.svg(found, run.report / "lineage.svg")
-    print(lineage.tree(found) if options.format == "tree" else lineage.to_json(found))
+    return found
 
 
 def _stage(options: argparse.Namespace) -> None:

@@ -224,9 +224,8 @@ def _stage_seconds(journal: Path) -> dict[str, float]:
     """Wall time of each context's executions, in the order in which the contexts first started."""
     spent: dict[str, tuple[float, float]] = {}
     for path in journal.glob("*.jsonl"):
-        lines = events.read_journal(path)
-        started, ended = lines[0], lines[-1]
-        if ended["event"] != "ended" or started["context"] == "store":
+        started, *_, ended = events.read_journal(path)
+        if started["context"] == "store":
             continue
         first, total = spent.get(started["context"], (started["time"], 0.0))
         spent[started["context"]] = (

@@ -43,5 +43,5 @@ def test_a_wrong_site_file_is_named(tmp_path: Path, text: str, words: str) -> No
 
 
 def test_an_unknown_site_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="choose from .*local"):
+    with pytest.raises(UsageError, match=r"choose from .*local"):
         sites.load("locl", tmp_path)

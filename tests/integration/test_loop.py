@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,7 @@ def command(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     folder = tmp_path_factory.mktemp("user")
     for line in (
         "init -q -b science",
@@ -69,7 +68,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
     assert answer.returncode == 0, answer.stdout + answer.stderr
     (run,) = (folder / "runs").glob("small-*")
     summary = json.loads((run / "report" / "summary.json").read_text())
-    yield Finished(folder, run, answer.stdout, before, summary)
+    return Finished(folder, run, answer.stdout, before, summary)
 
 
 def test_progress_and_summary_are_shown(finished: Finished) -> None:

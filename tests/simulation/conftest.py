@@ -5,7 +5,7 @@ import pytest
 from parslflow import sites
 
 
-@pytest.fixture()
+@pytest.fixture
 def mpi(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment that MPI ranks need on this machine."""
     return sites.load("local", tmp_path_factory.mktemp("site")).environment
