@@ -1,0 +1,194 @@
+!! One time step of the two-layer equations.
+!!
+!! Advection and Coriolis force by third-order Adams-Bashforth, friction forward, bottom drag implicit, pressure
+!! and continuity forward-backward, and the external mode in sub-steps between the two.
+module time_step
+  use barotropic, only: barotropic_mode, new_barotropic
+  use configuration, only: settings
+  use constants, only: depth, dp, drag_coefficient, halo, layers, reduced_gravity
+  use continuity, only: continuity_scheme, new_continuity
+  use domain, only: block
+  use eddy_energy, only: eddy_scheme, new_eddy_scheme
+  use halo_exchange, only: exchange, field
+  use momentum, only: momentum_scheme, new_momentum
+  use sponge, only: new_sponge, sponge_forcing
+  use state, only: model_state
+  use thickness_diffusion, only: diffuse_interface
+  use viscosity, only: new_viscosity, viscosity_scheme
+  implicit none
+  private
+  public :: new_stepper
+
+  real(dp), parameter :: bashforth(3, 0:2) = reshape([real(dp) :: &
+    1.0_dp, 0.0_dp, 0.0_dp, 1.5_dp, -0.5_dp, 0.0_dp, 23 / 12.0_dp, -16 / 12.0_dp, 5 / 12.0_dp], [3, 3])
+    !! weights of the last tendencies by how many earlier ones are known
+  real(dp), parameter :: tidal_speed = 0.1_dp  !! of the bottom drag [m s-1]
+
+  !> The schemes of the terms, with their work arrays.
+  type, public :: stepper
+    type(eddy_scheme) :: eddies
+    type(barotropic_mode), private :: mode
+    type(momentum_scheme), private :: momentum
+    type(viscosity_scheme), private :: viscosity
+    type(continuity_scheme), private :: continuity
+    type(sponge_forcing), private :: sponge
+    real(dp), private :: dt
+    real(dp), allocatable, private :: u(:, :, :), v(:, :, :)    !! velocity without the external mode [m s-1]
+    real(dp), allocatable, private :: u_slow(:, :), v_slow(:, :)   !! its depth mean [m s-1]
+    real(dp), allocatable, private :: friction_u(:, :, :), friction_v(:, :, :)  !! [m s-2]
+    real(dp), allocatable, private :: rise(:, :)                !! of the interface by diffusion [m]
+  contains
+    procedure :: step
+    procedure, private :: predict, correct
+  end type stepper
+
+contains
+
+  function new_stepper(b, chosen) result(model)
+    type(block), intent(in) :: b
+    type(settings), intent(in) :: chosen
+    type(stepper) :: model
+
+    model%dt = chosen%dt
+    model%eddies = new_eddy_scheme(b, chosen)
+    model%mode = new_barotropic(b, chosen%dt)
+    model%momentum = new_momentum(b)
+    model%viscosity = new_viscosity(b, chosen%dt, chosen%smagorinsky)
+    model%continuity = new_continuity(b)
+    model%sponge = new_sponge(b, chosen%dt, chosen%sponge_days)
+    associate (i => b%ni + halo, j => b%nj + halo, o => 1 - halo)
+      allocate (model%u(o:i, o:j, layers), model%v(o:i, o:j, layers), model%friction_u(o:i, o:j, layers), &
+        model%friction_v(o:i, o:j, layers), source=0.0_dp)
+      allocate (model%u_slow(o:i, o:j), model%v_slow(o:i, o:j), model%rise(o:i, o:j), source=0.0_dp)
+    end associate
+  end function new_stepper
+
+  !> Advance the state by one time step; its halos are valid before and after.
+  subroutine step(self, b, s)
+    class(stepper), intent(inout), target :: self
+    type(block), intent(in) :: b
+    type(model_state), intent(inout), target :: s
+    integer :: i, j
+
+    if (self%eddies%active) then
+      call self%eddies%diagnose(b, s)
+      call diffuse_interface(b, self%dt, s%h(:, :, 2), self%eddies%diffusivity, self%rise)
+      if (self%eddies%prognostic) call self%eddies%advance(b, self%dt, s)
+    end if
+    s%order = cshift(s%order, -1)
+    call depth_mean(b, s%h, s%u, s%v, self%mode%u, self%mode%v)
+    call self%momentum%advect(b, s%h, s%u, s%v, self%mode%u, self%mode%v, &
+      s%du(:, :, :, s%order(1)), s%dv(:, :, :, s%order(1)))
+    call self%viscosity%friction(b, s%h, s%u, s%v, self%friction_u, self%friction_v)
+    call self%predict(b, s)
+    call self%mode%advance(b, self%dt)
+    call self%correct(b, s)
+    call exchange(b, [field(s%u), field(s%v, on_v=.true.), field(self%mode%uh_mean), &
+      field(self%mode%vh_mean, on_v=.true.)])
+    call self%continuity%advance(b, self%dt, s%u, s%v, self%mode%uh_mean, self%mode%vh_mean, s%h)
+    if (self%eddies%active) then
+      do j = 1, b%nj
+        do i = 1, b%ni
+          s%h(i, j, 1) = s%h(i, j, 1) - self%rise(i, j)
+          s%h(i, j, 2) = s%h(i, j, 2) + self%rise(i, j)
+        end do
+      end do
+    end if
+    call self%sponge%restore(b, s%h)
+    call exchange(b, [field(s%h), field(s%eddy_energy)])
+    s%past = min(s%past + 1, 2)
+    s%time = s%time + self%dt
+  end subroutine step
+
+  !> Velocity after a step of all but the external mode, and the force on that mode.
+  subroutine predict(self, b, s)
+    class(stepper), intent(inout) :: self
+    type(block), intent(in) :: b
+    type(model_state), intent(in) :: s
+
+    real(dp) :: w(3), press, drag, upper, lower
+    integer :: i, j, k
+
+    w = self%dt * bashforth(:, s%past)
+    press = self%dt * reduced_gravity / b%dx
+    associate (u => s%u, v => s%v, h => s%h, n1 => s%order(1), n2 => s%order(2), n3 => s%order(3))
+      do k = 1, layers
+        do j = 1, b%nj
+          do i = 1, b%ni
+            self%u(i, j, k) = u(i, j, k) + self%dt * self%friction_u(i, j, k) &
+              + w(1) * s%du(i, j, k, n1) + w(2) * s%du(i, j, k, n2) + w(3) * s%du(i, j, k, n3)
+            self%v(i, j, k) = v(i, j, k) + self%dt * self%friction_v(i, j, k) &
+              + w(1) * s%dv(i, j, k, n1) + w(2) * s%dv(i, j, k, n2) + w(3) * s%dv(i, j, k, n3)
+          end do
+        end do
+      end do
+      do j = 1, b%nj
+        do i = 1, b%ni
+          upper = 0.5_dp * (h(i, j, 1) + h(i + 1, j, 1))
+          lower = 0.5_dp * (h(i, j, 2) + h(i + 1, j, 2))
+          drag = drag_coefficient / lower * sqrt(u(i, j, 2)**2 + tidal_speed**2 &
+            + (0.25_dp * (v(i, j, 2) + v(i + 1, j, 2) + (v(i, j - 1, 2) + v(i + 1, j - 1, 2))))**2)
+          self%u(i, j, 2) = (self%u(i, j, 2) - press * (h(i + 1, j, 2) - h(i, j, 2))) / (1 + self%dt * drag)
+          self%u_slow(i, j) = (upper * self%u(i, j, 1) + lower * self%u(i, j, 2)) / (upper + lower)
+          self%mode%force_u(i, j) = (self%u_slow(i, j) - self%mode%u(i, j)) / self%dt
+          self%mode%eta(i, j) = h(i, j, 1) + h(i, j, 2) - depth
+        end do
+      end do
+      do j = 1, b%nj_v
+        do i = 1, b%ni
+          upper = 0.5_dp * (h(i, j, 1) + h(i, j + 1, 1))
+          lower = 0.5_dp * (h(i, j, 2) + h(i, j + 1, 2))
+          drag = drag_coefficient / lower * sqrt(v(i, j, 2)**2 + tidal_speed**2 &
+            + (0.25_dp * (u(i, j, 2) + u(i, j + 1, 2) + (u(i - 1, j, 2) + u(i - 1, j + 1, 2))))**2)
+          self%v(i, j, 2) = (self%v(i, j, 2) - press * (h(i, j + 1, 2) - h(i, j, 2))) / (1 + self%dt * drag)
+          self%v_slow(i, j) = (upper * self%v(i, j, 1) + lower * self%v(i, j, 2)) / (upper + lower)
+          self%mode%force_v(i, j) = (self%v_slow(i, j) - self%mode%v(i, j)) / self%dt
+        end do
+      end do
+    end associate
+  end subroutine predict
+
+  !> Put the depth mean that the sub-steps reached in the place of the predicted one.
+  subroutine correct(self, b, s)
+    class(stepper), intent(in) :: self
+    type(block), intent(in) :: b
+    type(model_state), intent(inout) :: s
+
+    integer :: i, j, k
+
+    do k = 1, layers
+      do j = 1, b%nj
+        do i = 1, b%ni
+          s%u(i, j, k) = self%u(i, j, k) + (self%mode%u(i, j) - self%u_slow(i, j))
+        end do
+      end do
+      do j = 1, b%nj_v
+        do i = 1, b%ni
+          s%v(i, j, k) = self%v(i, j, k) + (self%mode%v(i, j) - self%v_slow(i, j))
+        end do
+      end do
+    end do
+  end subroutine correct
+
+  !> Depth-mean velocity on the block and one cell around it.
+  subroutine depth_mean(b, h, u, v, u_mean, v_mean)
+    type(block), intent(in) :: b
+    real(dp), intent(in), contiguous :: h(1 - halo:, 1 - halo:, :)  !! thickness [m]
+    real(dp), intent(in), contiguous :: u(1 - halo:, 1 - halo:, :), v(1 - halo:, 1 - halo:, :)  !! [m s-1]
+    real(dp), intent(inout), contiguous :: u_mean(1 - halo:, 1 - halo:), v_mean(1 - halo:, 1 - halo:)  !! [m s-1]
+
+    real(dp) :: upper, lower
+    integer :: i, j
+
+    do j = 0, b%nj + 1
+      do i = 0, b%ni + 1
+        upper = h(i, j, 1) + h(i + 1, j, 1)
+        lower = h(i, j, 2) + h(i + 1, j, 2)
+        u_mean(i, j) = (upper * u(i, j, 1) + lower * u(i, j, 2)) / (upper + lower)
+        upper = h(i, j, 1) + h(i, j + 1, 1)
+        lower = h(i, j, 2) + h(i, j + 1, 2)
+        v_mean(i, j) = (upper * v(i, j, 1) + lower * v(i, j, 2)) / (upper + lower)
+      end do
+    end do
+  end subroutine depth_mean
+end module time_step
