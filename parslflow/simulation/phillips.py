@@ -23,6 +23,9 @@ from parslflow.records import Record
 from parslflow.records import Report
 from parslflow.records import Value
 from parslflow.rundir import atomic_path
+from parslflow.store.address import Address
+from parslflow.store.client import StoreClient
+from parslflow.store.wire import Dataset
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "configs" / "inputs" / "phillips.nml"
 
@@ -199,18 +202,11 @@ def _store_environment(inputs: SimulateInputs) -> dict[str, str]:
     link = inputs.stream or inputs.network
     if link is None:
         return {}
-    # Only runs that stream or ask a network need the store's client.
-    from parslflow.store.address import Address
-
-    address = Address.load(link.address_file)
-    return address.environment()
+    return Address.load(link.address_file).environment()
 
 
 def _tell_the_sampler(stream: Stream) -> None:
     """Append the end marker that the dead simulation cannot append."""
-    from parslflow.store.client import Dataset
-    from parslflow.store.client import StoreClient
-
     with StoreClient.from_address_file(stream.address_file) as store:
         marker = Dataset(f"{stream.run}_end", metadata={"times": [0], "status": [1]})
         store.put_dataset(marker, list=stream.list)
