@@ -27,16 +27,6 @@ static void drop(struct pf_client *client)
     client->redis = NULL;
 }
 
-int client_fail(struct pf_client *client, int error, const char *format, ...)
-{
-    char cause[sizeof client->failure.message / 2];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(cause, sizeof cause, format, arguments);
-    va_end(arguments);
-    return failure_set(&client->failure, error, "store %s: %s", client->address, cause);
-}
-
 int client_begin(struct pf_client *client, const char *format, ...)
 {
     if (client == NULL)
@@ -48,14 +38,14 @@ int client_begin(struct pf_client *client, const char *format, ...)
     va_end(arguments);
     failure_begin(&client->failure, "%s", task);
     if (client->redis == NULL)
-        return client_fail(client, PF_CONNECTION, "not connected; connect first");
+        return failure_set(&client->failure, PF_CONNECTION, "not connected; connect first");
     return PF_OK;
 }
 
 static int lost(struct pf_client *client, const char *cause)
 {
-    int error = client_fail(client, PF_CONNECTION,
-                            "the connection was lost (%s); has the server stopped?", cause);
+    int error = failure_set(&client->failure, PF_CONNECTION,
+                            "the connection was lost (%s); the server may have stopped", cause);
     drop(client);
     return error;
 }
@@ -72,7 +62,7 @@ static int wait_for(struct pf_client *client, short events, double deadline)
         if (ready < 0 && errno != EINTR)
             return lost(client, strerror(errno));
         if (ready == 0 && left <= 0) {
-            int error = client_fail(client, PF_TIMEOUT,
+            int error = failure_set(&client->failure, PF_TIMEOUT,
                                     "no answer within %g s, so it is unknown whether it was done; "
                                     "the server is busy or has stopped",
                                     client->time_limit);
@@ -124,7 +114,7 @@ static int read_reply(struct pf_client *client, redisReply **reply, double deadl
     }
 }
 
-/* Whether the server turned the command, or the transaction it belongs to, away for lack of memory. */
+/* Whether the server turned away the command, or its whole transaction, for lack of memory. */
 static bool is_out_of_memory(const redisReply *reply)
 {
     return reply->type == REDIS_REPLY_ERROR &&
@@ -161,7 +151,7 @@ static int exchange(struct pf_client *client, const struct request *request, red
         if (is_out_of_memory(reply)) {
             verdict = PF_STORE_FULL;
         } else if (refusal != NULL && verdict == PF_OK) {
-            verdict = client_fail(client, PF_SERVER, "the server answered '%.*s'",
+            verdict = failure_set(&client->failure, PF_SERVER, "the server answered '%.*s'",
                                   (int)strcspn(refusal->str, "\r\n"), refusal->str);
         }
         if (i + 1 == request->count && verdict == PF_OK)
@@ -184,7 +174,7 @@ int client_call(struct pf_client *client, struct request *request, redisReply **
     *answer = NULL;
     int error = PF_OK;
     if (request->incomplete)
-        error = client_fail(client, PF_NO_MEMORY, "this program is out of memory");
+        error = failure_set_no_memory(&client->failure);
     double deadline = now() + client->time_limit;
     double wait = FIRST_WAIT;
     while (error == PF_OK) {
@@ -192,7 +182,7 @@ int client_call(struct pf_client *client, struct request *request, redisReply **
         if (error != PF_STORE_FULL)
             break;
         if (now() + wait > deadline) {
-            client_fail(client, PF_STORE_FULL,
+            failure_set(&client->failure, PF_STORE_FULL,
                         "it was out of memory for %g s; nothing takes data from it, or its memory "
                         "is too small",
                         client->time_limit);
@@ -209,12 +199,12 @@ int client_call(struct pf_client *client, struct request *request, redisReply **
 /* Opens the socket at client->address. */
 static int open_socket(struct pf_client *client)
 {
-    struct timeval limit = {(time_t)client->time_limit,
-                            (suseconds_t)(1e6 * (client->time_limit - (double)(time_t)client->time_limit))};
+    time_t seconds = (time_t)client->time_limit;
+    struct timeval limit = {seconds, (suseconds_t)(1e6 * (client->time_limit - (double)seconds))};
     if (strncmp(client->address, "unix://", 7) == 0) {
         const char *path = client->address + 7;
         if (strlen(path) >= sizeof((struct sockaddr_un *)NULL)->sun_path)
-            return client_fail(client, PF_BAD_ARGUMENT,
+            return failure_set(&client->failure, PF_BAD_ARGUMENT,
                                "the path of the socket in SSDB is longer than 107 characters");
         client->redis = redisConnectUnixWithTimeout(path, limit);
     } else {
@@ -224,15 +214,16 @@ static int open_socket(struct pf_client *client)
         char *end = NULL;
         long port = colon == NULL ? 0 : strtol(colon + 1, &end, 10);
         if (port < 1 || port > 65535 || *end != '\0')
-            return client_fail(client, PF_BAD_ARGUMENT,
+            return failure_set(&client->failure, PF_BAD_ARGUMENT,
                                "SSDB must be unix://path or host:port, with a port up to 65535");
         *colon = '\0';
         client->redis = redisConnectWithTimeout(host, (int)port, limit);
     }
     if (client->redis == NULL)
-        return client_fail(client, PF_NO_MEMORY, "this program is out of memory");
+        return failure_set_no_memory(&client->failure);
     if (client->redis->err != 0) {
-        int error = client_fail(client, PF_CONNECTION, "%s; is the server running?",
+        int error = failure_set(&client->failure, PF_CONNECTION,
+                                "%s; the server may not be running",
                                 client->redis->errstr);
         drop(client);
         return error;
@@ -252,7 +243,7 @@ static int authenticate(struct pf_client *client)
     if (file != NULL)
         fclose(file);
     if (!read)
-        return client_fail(client, PF_BAD_ARGUMENT,
+        return failure_set(&client->failure, PF_BAD_ARGUMENT,
                            "no password could be read from %s, which "
                            "PARSLFLOW_STORE_PASSWORD_FILE names",
                            path);
@@ -263,8 +254,9 @@ static int authenticate(struct pf_client *client)
     int error = client_call(client, &request, &answer);
     freeReplyObject(answer);
     if (error == PF_SERVER)
-        return client_fail(client, PF_CONNECTION,
-                           "the server refused the password in %s; is it that of another server?",
+        return failure_set(&client->failure, PF_CONNECTION,
+                           "the server refused the password in %s; "
+                           "it may be that of another server",
                            path);
     return error;
 }
@@ -277,7 +269,7 @@ static int ping(struct pf_client *client)
     int error = client_call(client, &request, &answer);
     freeReplyObject(answer);
     if (error == PF_SERVER && strstr(client->failure.message, "NOAUTH") != NULL)
-        return client_fail(client, PF_CONNECTION,
+        return failure_set(&client->failure, PF_CONNECTION,
                            "the server asks for a password; set PARSLFLOW_STORE_PASSWORD_FILE to "
                            "the file that holds it");
     return error == PF_SERVER ? PF_CONNECTION : error;
@@ -292,7 +284,7 @@ int pf_connect(struct pf_client **handle, double time_limit)
         return PF_NO_MEMORY;
     drop(client);
     failure_begin(&client->failure, "connect");
-    client->address[0] = '\0';
+    client->failure.place[0] = '\0';
     client->time_limit = time_limit;
     if (!(time_limit > 0 && time_limit <= 1e6))
         return failure_set(&client->failure, PF_BAD_ARGUMENT,
@@ -307,6 +299,7 @@ int pf_connect(struct pf_client **handle, double time_limit)
         return failure_set(&client->failure, PF_BAD_ARGUMENT, "the address in SSDB is too long");
     memcpy(client->address, addresses, length);
     client->address[length] = '\0';
+    snprintf(client->failure.place, sizeof client->failure.place, " (store %s)", client->address);
     int error = open_socket(client);
     if (error == PF_OK)
         error = authenticate(client);

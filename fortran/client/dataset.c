@@ -58,11 +58,6 @@ static struct member *prepend(struct member **members, const char *name)
     return member;
 }
 
-static int out_of_memory(struct pf_dataset *dataset)
-{
-    return failure_set(&dataset->failure, PF_NO_MEMORY, "this program is out of memory");
-}
-
 int pf_dataset_initialize(struct pf_dataset **handle, const char *name)
 {
     if (*handle == NULL)
@@ -78,7 +73,7 @@ int pf_dataset_initialize(struct pf_dataset **handle, const char *name)
     if (name_check(name, &dataset->failure) != PF_OK)
         return PF_BAD_ARGUMENT;
     dataset->name = strdup(name);
-    return dataset->name == NULL ? out_of_memory(dataset) : PF_OK;
+    return dataset->name == NULL ? failure_set_no_memory(&dataset->failure) : PF_OK;
 }
 
 void pf_dataset_free(struct pf_dataset *dataset)
@@ -123,12 +118,12 @@ static int extend_field(struct pf_dataset *dataset, const char *name, enum field
     size_t old = field == NULL ? 1 : field->size;
     char *bytes = realloc(field == NULL ? NULL : field->bytes, old + size);
     if (bytes == NULL)
-        return out_of_memory(dataset);
+        return failure_set_no_memory(&dataset->failure);
     if (field == NULL) {
         field = prepend(&dataset->fields, name);
         if (field == NULL) {
             free(bytes);
-            return out_of_memory(dataset);
+            return failure_set_no_memory(&dataset->failure);
         }
         bytes[0] = (char)type;
     }
@@ -144,7 +139,7 @@ static int extend_string_field(struct pf_dataset *dataset, const char *name, con
     uint64_t length = strlen(value);
     char *bytes = malloc(sizeof length + length);
     if (bytes == NULL)
-        return out_of_memory(dataset);
+        return failure_set_no_memory(&dataset->failure);
     memcpy(bytes, &length, sizeof length);
     memcpy(bytes + sizeof length, value, length);
     int error = extend_field(dataset, name, STRING, bytes, sizeof length + length);
@@ -164,11 +159,11 @@ int pf_dataset_add_tensor(struct pf_dataset *dataset, const char *name, const CF
         return failure_set(&dataset->failure, PF_BAD_ARGUMENT, "it has a tensor of this name");
     char *bytes = malloc(tensor.size);
     if (bytes == NULL)
-        return out_of_memory(dataset);
+        return failure_set_no_memory(&dataset->failure);
     struct member *member = prepend(&dataset->tensors, name);
     if (member == NULL) {
         free(bytes);
-        return out_of_memory(dataset);
+        return failure_set_no_memory(&dataset->failure);
     }
     tensor_pack(bytes, array);
     member->tensor = tensor;

@@ -8,17 +8,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What a call tries to do, and the sentence that says why it failed. */
+/* What a call tries to do and where, and the sentence that says why it failed. */
 struct failure {
     char task[256];
+    char place[300]; /* " (store <address>)", or empty */
     char message[1024];
 };
 
 void failure_begin(struct failure *failure, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Writes "Cannot <task>: <cause>." and returns error. */
+/* Writes "Cannot <task><place>: <cause>." and returns error. */
 int failure_set(struct failure *failure, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+int failure_set_no_memory(struct failure *failure);
 
 struct pf_client {
     redisContext *redis; /* NULL: not connected */
@@ -51,8 +53,6 @@ int client_begin(struct pf_client *client, const char *format, ...)
  * PF_SERVER the message holds the first error that the server answered. While the server is out of
  * memory it has done nothing, and the request is sent again until the time limit. */
 int client_call(struct pf_client *client, struct request *request, redisReply **answer);
-int client_fail(struct pf_client *client, int error, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
 
 /* A Fortran array as the wire has it: row-major bytes. */
 struct tensor {
@@ -81,7 +81,8 @@ int name_check(const char *name, struct failure *failure);
 /* Adds the commands that write the data set. */
 void dataset_add_put(const struct pf_dataset *dataset, struct request *request);
 /* Adds the append of the data set to the list. */
-void dataset_add_append(const struct pf_dataset *dataset, struct request *request, const char *list);
+void dataset_add_append(const struct pf_dataset *dataset, struct request *request,
+                        const char *list);
 const char *dataset_name(const struct pf_dataset *dataset);
 
 #endif

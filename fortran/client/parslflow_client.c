@@ -23,7 +23,7 @@ static int call_for_count(struct pf_client *client, struct request *request, lon
     redisReply *answer = NULL;
     int error = client_call(client, request, &answer);
     if (error == PF_OK && answer->type != REDIS_REPLY_INTEGER)
-        error = client_fail(client, PF_SERVER, "the server did not answer with a number");
+        error = failure_set(&client->failure, PF_SERVER, "the server did not answer with a number");
     *count = error == PF_OK ? answer->integer : 0;
     freeReplyObject(answer);
     return error;
@@ -36,15 +36,15 @@ static int key_count(struct pf_client *client, const char *key, long long *count
     return call_for_count(client, &request, count);
 }
 
-/* What PF_SERVER means when the key may be missing: PF_MISSING_KEY if it is. Otherwise the server's own
- * words stay in the message. */
+/* What PF_SERVER means when the key may be missing: PF_MISSING_KEY if it is. Otherwise the server's
+ * own words stay in the message. */
 static int explain(struct pf_client *client, const char *key)
 {
     struct failure refusal = client->failure;
     long long count = 1;
     int error = key_count(client, key, &count);
     if (error == PF_OK && count == 0)
-        return client_fail(client, PF_MISSING_KEY, "there is no key '%s'", key);
+        return failure_set(&client->failure, PF_MISSING_KEY, "there is no key '%s'", key);
     if (error == PF_OK || error == PF_SERVER) {
         client->failure = refusal;
         error = PF_SERVER;
@@ -68,7 +68,7 @@ int pf_put_tensor(struct pf_client *client, const char *name, const CFI_cdesc_t 
     } else {
         char *bytes = malloc(tensor.size);
         if (bytes == NULL)
-            return client_fail(client, PF_NO_MEMORY, "this program is out of memory");
+            return failure_set_no_memory(&client->failure);
         tensor_pack(bytes, array);
         tensor_add_set(&request, name, &tensor, bytes);
         free(bytes);
@@ -76,7 +76,7 @@ int pf_put_tensor(struct pf_client *client, const char *name, const CFI_cdesc_t 
     return call(client, &request);
 }
 
-/* Checks the answer to AI.TENSORGET key META BLOB against the array's own type and shape, and gives the
+/* Checks the answer to AI.TENSORGET key META BLOB against the array's type and shape, and gives the
  * bytes. The answer is: "dtype", type, "shape", [extents], "blob", bytes. */
 static int find_bytes(struct pf_client *client, const redisReply *answer,
                       const struct tensor *wanted, const char **bytes)
@@ -85,13 +85,13 @@ static int find_bytes(struct pf_client *client, const redisReply *answer,
         answer->element[3]->type != REDIS_REPLY_ARRAY ||
         answer->element[3]->elements > CFI_MAX_RANK || answer->element[1]->str == NULL ||
         answer->element[5]->str == NULL)
-        return client_fail(client, PF_SERVER, "the server's answer is not a tensor");
+        return failure_set(&client->failure, PF_SERVER, "the server's answer is not a tensor");
     const redisReply *type = answer->element[1];
     const redisReply *extents = answer->element[3];
     const redisReply *blob = answer->element[5];
     if (strcmp(type->str, wanted->type) != 0)
-        return client_fail(client, PF_WRONG_TYPE, "it is of type %s, but the array of type %s",
-                           type->str, wanted->type);
+        return failure_set(&client->failure, PF_WRONG_TYPE,
+                           "it is of type %s, but the array of type %s", type->str, wanted->type);
     struct tensor found = {.rank = (int)extents->elements};
     bool same = found.rank == wanted->rank;
     for (int d = 0; d < found.rank; ++d) {
@@ -103,12 +103,12 @@ static int find_bytes(struct pf_client *client, const redisReply *answer,
         char wanted_text[SHAPE_TEXT];
         tensor_shape_text(found_text, &found);
         tensor_shape_text(wanted_text, wanted);
-        return client_fail(client, PF_WRONG_SHAPE, "its shape is (%s), but the array's is (%s)",
-                           found_text, wanted_text);
+        return failure_set(&client->failure, PF_WRONG_SHAPE,
+                           "its shape is (%s), but the array's is (%s)", found_text, wanted_text);
     }
     if (blob->len != wanted->size)
-        return client_fail(client, PF_SERVER, "the server sent %zu bytes of %zu", blob->len,
-                           wanted->size);
+        return failure_set(&client->failure, PF_SERVER,
+                           "the server sent %zu bytes of %zu", blob->len, wanted->size);
     *bytes = blob->str;
     return PF_OK;
 }
@@ -148,7 +148,7 @@ int pf_delete_tensor(struct pf_client *client, const char *name)
     request_add(&request, "DEL %s", name);
     error = call_for_count(client, &request, &count);
     if (error == PF_OK && count == 0)
-        return client_fail(client, PF_MISSING_KEY, "there is no key '%s'", name);
+        return failure_set(&client->failure, PF_MISSING_KEY, "there is no key '%s'", name);
     return error;
 }
 
@@ -170,16 +170,16 @@ static int read_file(struct pf_client *client, const char *path, char **bytes, s
     *bytes = NULL;
     FILE *file = fopen(path, "rb");
     if (file == NULL)
-        return client_fail(client, PF_BAD_ARGUMENT, "the file %s cannot be opened", path);
+        return failure_set(&client->failure, PF_BAD_ARGUMENT, "the file %s cannot be opened", path);
     int error = PF_OK;
     long length = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
     if (length < 0 || length > LARGEST_MODEL || fseek(file, 0, SEEK_SET) != 0) {
-        error = client_fail(client, PF_BAD_ARGUMENT,
+        error = failure_set(&client->failure, PF_BAD_ARGUMENT,
                             "the file %s is unreadable or larger than 511 MiB", path);
     } else if ((*bytes = malloc((size_t)length + 1)) == NULL) {
-        error = client_fail(client, PF_NO_MEMORY, "this program is out of memory");
+        error = failure_set_no_memory(&client->failure);
     } else if (fread(*bytes, 1, (size_t)length, file) != (size_t)length) {
-        error = client_fail(client, PF_BAD_ARGUMENT, "the file %s cannot be read", path);
+        error = failure_set(&client->failure, PF_BAD_ARGUMENT, "the file %s cannot be read", path);
     }
     fclose(file);
     *size = error == PF_OK ? (size_t)length : 0;
@@ -234,15 +234,15 @@ int pf_run_model(struct pf_client *client, const char *name, int input_count,
         error = name_check(name, &client->failure);
     if (error != PF_OK)
         return error;
-    char time_limit[32];
+    char time_limit[32]; /* ms */
     char input_text[16];
     char output_text[16];
-    snprintf(time_limit, sizeof time_limit, "%lld", (long long)(1e3 * client->time_limit) + 1); /* ms */
+    snprintf(time_limit, sizeof time_limit, "%lld", (long long)(1e3 * client->time_limit) + 1);
     snprintf(input_text, sizeof input_text, "%d", input_count);
     snprintf(output_text, sizeof output_text, "%d", output_count);
     const char **words = malloc((8 + (size_t)input_count + (size_t)output_count) * sizeof *words);
     if (words == NULL)
-        return client_fail(client, PF_NO_MEMORY, "this program is out of memory");
+        return failure_set_no_memory(&client->failure);
     words[0] = "AI.MODELEXECUTE";
     words[1] = name;
     int count = append_names(words, 2, "INPUTS", input_text, input_count, inputs);
@@ -264,7 +264,7 @@ static int begin_dataset(struct pf_client *client, const struct pf_dataset *data
                     ? client_begin(client, "put data set '%s'", name)
                     : client_begin(client, "put data set '%s' on list '%s'", name, list);
     if (error == PF_OK && name[0] == '\0')
-        return client_fail(client, PF_BAD_ARGUMENT, "the data set has no name");
+        return failure_set(&client->failure, PF_BAD_ARGUMENT, "the data set has no name");
     if (error == PF_OK && list != NULL)
         return name_check(list, &client->failure);
     return error;

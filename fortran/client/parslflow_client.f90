@@ -1,10 +1,11 @@
 !> The store client of a simulation, over the C core in parslflow_client.h.
 !!
 !! Every function returns an error code, PF_OK or one of the constants below; message() says in one
-!! sentence what went wrong. After PF_CONNECTION or PF_TIMEOUT the connection is closed: connect again.
+!! sentence what went wrong. After PF_CONNECTION or PF_TIMEOUT the connection is closed: connect
+!! again. While the store is full a call waits, until the time limit.
 !!
-!! Arrays are real32, real64 or int32 of rank 1, 2, 3 and more, contiguous or not. An element a(i, j)
-!! is a[i-1, j-1] in Python.
+!! Arrays are real32, real64 or int32 of any rank from 1, contiguous or not. An element a(i, j) is
+!! a[i-1, j-1] in Python.
 !!
 !! Both types hold a handle: a copy of a variable is the same client or data set, and the memory is
 !! given back by disconnect() and free(), once.

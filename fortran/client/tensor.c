@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A formatted command's length is an int in hiredis; this leaves room for the words before the bytes. */
+/* A formatted command's length is an int in hiredis; this leaves room for the other words. */
 #define LARGEST_TENSOR ((size_t)INT_MAX - 65536)
-/* Edge of the blocks in which a plane is transposed: 32 x 32 doubles, two of them, fill a quarter of a
- * 64 kB first-level cache. */
+/* Edge of the blocks in which a plane is transposed: two of 32 x 32 doubles fill half of a first-level
+ * cache of 32 KiB. */
 #define BLOCK 32
 
 struct layout {
@@ -55,10 +55,10 @@ bool tensor_is_row_major(const CFI_cdesc_t *array)
     return array->rank == 1 && array->dim[0].sm == (CFI_index_t)array->elem_len;
 }
 
-/* Copies the elements of two of the dimensions, of which `inner` is contiguous in `to` or in `from`.
- * The element's size is a constant in each copy of this code, so that memcpy becomes a move. */
-static inline void copy_plane(const struct layout *to, const struct layout *from, int outer, int inner,
-                              ptrdiff_t outer_extent, ptrdiff_t inner_extent, size_t size)
+/* Copies the elements of two dimensions, of which `inner` is contiguous in `to` or in `from`. The
+ * element's size is a constant in each copy of this code, so that memcpy becomes a move. */
+static inline void copy_plane(const struct layout *to, const struct layout *from, int outer,
+                              int inner, ptrdiff_t outer_extent, ptrdiff_t inner_extent, size_t size)
 {
     for (ptrdiff_t i0 = 0; i0 < outer_extent; i0 += BLOCK)
         for (ptrdiff_t j0 = 0; j0 < inner_extent; j0 += BLOCK) {
@@ -71,7 +71,7 @@ static inline void copy_plane(const struct layout *to, const struct layout *from
         }
 }
 
-/* Copies elements between two layouts of the same shape: plane after plane of the first and the last
+/* Copies elements between two layouts of one shape: plane after plane of the first and the last
  * dimension, one of which is the fastest in Fortran, the other on the wire. */
 static void copy(struct layout to, struct layout from, int dimension, const CFI_cdesc_t *array)
 {
@@ -124,8 +124,8 @@ void tensor_shape_text(char text[SHAPE_TEXT], const struct tensor *tensor)
 {
     int length = 0;
     for (int d = 0; d < tensor->rank; ++d)
-        length += snprintf(text + length, SHAPE_TEXT - (size_t)length, "%s%lld", d == 0 ? "" : " x ",
-                           tensor->extents[d]);
+        length += snprintf(text + length, SHAPE_TEXT - (size_t)length, "%s%lld",
+                           d == 0 ? "" : " x ", tensor->extents[d]);
 }
 
 void tensor_add_set(struct request *request, const char *key, const struct tensor *tensor,
