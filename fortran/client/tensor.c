@@ -8,8 +8,8 @@
 
 /* A formatted command's length is an int in hiredis; this leaves room for the other words. */
 #define LARGEST_TENSOR ((size_t)INT_MAX - 65536)
-/* Edge of the blocks in which a plane is transposed: two of 32 x 32 doubles fill half of a first-level
- * cache of 32 KiB. */
+/* Edge of the blocks in which a plane is transposed: two of 32 x 32 doubles fill half of a 32 KiB
+ * first-level cache. */
 #define BLOCK 32
 
 struct layout {
@@ -58,7 +58,8 @@ bool tensor_is_row_major(const CFI_cdesc_t *array)
 /* Copies the elements of two dimensions, of which `inner` is contiguous in `to` or in `from`. The
  * element's size is a constant in each copy of this code, so that memcpy becomes a move. */
 static inline void copy_plane(const struct layout *to, const struct layout *from, int outer,
-                              int inner, ptrdiff_t outer_extent, ptrdiff_t inner_extent, size_t size)
+                              int inner, ptrdiff_t outer_extent, ptrdiff_t inner_extent,
+                              size_t size)
 {
     for (ptrdiff_t i0 = 0; i0 < outer_extent; i0 += BLOCK)
         for (ptrdiff_t j0 = 0; j0 < inner_extent; j0 += BLOCK) {

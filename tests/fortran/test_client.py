@@ -1,0 +1,394 @@
+"""The Fortran store client and the real store, read by the stock SmartRedis client and by ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from parslflow import sites
+from parslflow.store.client import StoreClient
+from parslflow.store.server import StoreServer
+
+CLIENT = Path(__file__).parents[2] / "fortran" / "client"
+PROGRAMS = Path(__file__).parent / "programs"
+LIMIT_S = 30
+
+OK, CONNECTION, TIMEOUT, STORE_FULL, BAD_ARGUMENT = 0, 1, 2, 4, 8
+
+STOCK_READER = """
+import json, sys
+from smartredis import Client
+from smartredis import Dataset
+client = Client(cluster=False)
+answer = {}
+for name in sys.argv[1:]:
+    data = client.get_dataset(name)
+    answer[name] = {
+        "tensors": {
+            tensor: [str(data.get_tensor(tensor).dtype), data.get_tensor(tensor).tolist()]
+            for tensor in data.get_tensor_names()
+        },
+        "metadata": {
+            field: data.get_meta_strings(field) if field == "run"
+            else data.get_meta_scalars(field).tolist()
+            for field in data.get_metadata_field_names()
+        },
+    }
+answer["list"] = [Dataset.from_pybind(entry).get_name()
+                  for entry in client.get_datasets_from_list("tiles")]
+print(json.dumps(answer))
+"""
+
+STOCK_TENSORS = """
+import json, sys
+from smartredis import Client
+client = Client(cluster=False)
+print(json.dumps({name: client.get_tensor(name).tolist() for name in sys.argv[1:]}))
+"""
+
+MODEL = """
+import sys, torch
+class Rows(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x[:, 0] + 0.25 * x[:, 3]).to(torch.float32)
+torch.jit.trace(Rows(), torch.ones(5, 4, dtype=torch.float64)).save(sys.argv[1])
+"""
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the library, built afresh."""
+    folder = tmp_path_factory.mktemp("client")
+    make(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def program(library: Path) -> Callable[..., Path]:
+    """Builds a program of the folder `programs`, once."""
+    built: dict[str, Path] = {}
+
+    def build(name: str, compiler: str = "gfortran") -> Path:
+        if name not in built:
+            folder = library / name
+            folder.mkdir()
+            subprocess.run(
+                [
+                    *(compiler, "-O1", "-fcheck=bounds", "-Wall", "-Werror", "-std=f2018"),
+                    *("-I", str(library), "-J", str(folder)),
+                    *(str(PROGRAMS / "expectations.f90"), str(PROGRAMS / f"{name}.f90")),
+                    *("-L", str(library), "-lparslflow_client", "-lhiredis"),
+                    *("-o", str(folder / name)),
+                ],
+                check=True,
+                timeout=LIMIT_S,
+            )
+            built[name] = folder / name
+        return built[name]
+
+    return build
+
+
+def make(folder: Path, *options: str) -> int:
+    return subprocess.run(
+        ["make", "-C", str(CLIENT), f"BUILD={folder}", *options], timeout=60, check=False
+    ).returncode
+
+
+def environment(address: str, password_file: Path | None = None) -> dict[str, str]:
+    found = os.environ | {"SSDB": address, "SR_DB_TYPE": "Standalone", "SR_LOG_LEVEL": "QUIET"}
+    found.pop("PARSLFLOW_STORE_PASSWORD_FILE", None)
+    if password_file is not None:
+        found["PARSLFLOW_STORE_PASSWORD_FILE"] = str(password_file)
+    return found
+
+
+def run(address: str, *command: str | Path, password_file: Path | None = None) -> str:
+    """Run a command to its end; what it printed."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        env=environment(address, password_file),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def stock(address: str, script: str, *names: str) -> dict[str, Any]:
+    """What the stock client reads."""
+    return json.loads(run(address, sys.executable, "-c", script, *names))
+
+
+class Patience:
+    """The program `patience`, which waits for us between connecting and putting."""
+
+    def __init__(self, path: Path, address: str, time_limit: float) -> None:
+        self.process = subprocess.Popen(
+            [str(path), str(time_limit)],
+            env=environment(address),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.answer() == (OK, "")
+
+    def answer(self) -> tuple[int, str]:
+        assert self.process.stdout is not None
+        code, _, message = self.process.stdout.readline().rstrip("\n").partition(" ")
+        return int(code), message
+
+    def put(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+
+    def __enter__(self) -> Patience:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def test_nothing_is_built_twice(library: Path) -> None:
+    assert make(library, "--question") == 0
+
+
+def test_tensors_of_each_type_and_rank(store: StoreClient, program: Callable[..., Path]) -> None:
+    run(store.address, program("tensors"))
+    whole = np.arange(1, 25)
+    for letter, divisor, dtype in (("i", 1, np.int32), ("r", 2, np.float32), ("d", 3, np.float64)):
+        for name, shape in (("1", (24,)), ("2", (4, 6)), ("3", (2, 3, 4))):
+            found = store.get_tensor(letter + name)
+            assert found.dtype == dtype
+            expected = (whole / divisor).astype(dtype).reshape(shape, order="F")
+            np.testing.assert_array_equal(found, expected)
+    d1 = whole / 3.0
+    d2 = d1.reshape((4, 6), order="F")
+    expected_tensors = {
+        "d2": d2,
+        "four": d1.reshape((2, 3, 2, 2), order="F"),
+        "corner": d2,
+        "expression": 2 * d2,
+        "backwards": d1[::-3],
+    }
+    by_stock = stock(store.address, STOCK_TENSORS, *expected_tensors)
+    for name, expected in expected_tensors.items():
+        np.testing.assert_array_equal(store.get_tensor(name), expected)
+        np.testing.assert_array_equal(by_stock[name], expected)
+
+
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(shape=st.tuples(*[st.integers(1, 70), st.integers(1, 70), st.integers(1, 5)]))
+def test_indices_are_the_same_in_fortran_and_python(
+    store: StoreClient, program: Callable[..., Path], shape: tuple[int, int, int]
+) -> None:
+    i, j, k = np.indices(shape)
+    cube = 10000.0 * (i + 1) + 100.0 * (j + 1) + (k + 1)
+    store.put_tensor("from_python", cube)
+    run(store.address, program("index_order"), *map(str, shape))
+    np.testing.assert_array_equal(store.get_tensor("cube"), cube)
+    np.testing.assert_array_equal(store.get_tensor("plane"), cube[:, :, 0])
+    np.testing.assert_array_equal(store.get_tensor("strided"), cube[::-1, ::2, :])
+
+
+def test_data_sets_and_lists(store: StoreClient, program: Callable[..., Path]) -> None:
+    run(store.address, program("datasets"))
+    field = np.arange(1.0, 13.0).reshape((3, 4), order="F")
+    layers = field.ravel(order="F").reshape((3, 2, 2), order="F")
+    tensors = {
+        "field": ("float64", field),
+        "inner": ("float64", field[1:2, 1:3]),
+        "layers": ("float32", layers),
+        "marks": ("int32", np.array([7, 8])),
+    }
+
+    by_stock = stock(store.address, STOCK_READER, "first", "second")
+    assert by_stock["list"] == ["first", "second"]
+    assert by_stock["first"] == {
+        "tensors": {name: [dtype, array.tolist()] for name, (dtype, array) in tensors.items()},
+        "metadata": {"isc": [3], "day": [0.1], "run": ["high-1"], "levels": [1, 2]},
+    }
+    assert by_stock["second"] == {"tensors": {}, "metadata": {"status": [0]}}
+
+    assert store.drain_list("tiles") == ["first", "second"]
+    ours = store.get_dataset("first")
+    assert list(ours.tensors) == list(tensors)
+    for name, (dtype, array) in tensors.items():
+        assert ours.tensors[name].dtype == dtype
+        np.testing.assert_array_equal(ours.tensors[name], array)
+    assert ours.metadata["run"] == ["high-1"]
+    assert np.asarray(ours.metadata["isc"]).dtype == np.int32
+    assert store.connection.hget("{first}.meta", ".COMPLETE") == b"1"
+
+
+def test_a_model_runs_in_the_store(
+    store: StoreClient, program: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "model.pt"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", MODEL, path], check=True, timeout=60)
+    answer = run(store.address, program("model"), path)
+    features = np.arange(1.0, 21.0).reshape((5, 4), order="F")
+    expected = features[:, 0] + 0.25 * features[:, 3]
+    np.testing.assert_allclose(np.array(answer.split(), dtype=float), expected)
+
+
+def test_mistakes_end_in_a_code_and_one_sentence(
+    store: StoreClient, program: Callable[..., Path]
+) -> None:
+    lines = run(store.address, program("errors")).splitlines()
+    assert len(lines) == (PROGRAMS / "errors.f90").read_text().count("call of_")
+    messages = []
+    for line in lines:
+        wanted, code, message = line.split(" ", 2)
+        assert code == wanted, message
+        if wanted != "0":
+            assert message.endswith(".")
+            assert "\n" not in message
+            messages.append(message)
+    place = f"(store {store.address})"
+    assert f"Cannot get tensor 'nothing' {place}: there is no key 'nothing'." in messages
+    assert (
+        f"Cannot get tensor 'field' {place}: its shape is (3 x 4), but the array's is (4 x 3)."
+        in messages
+    )
+    assert f"Cannot run model 'no_model' {place}: there is no key 'no_model'." in messages
+
+
+@pytest.mark.parametrize(
+    ("address", "code", "cause"),
+    [
+        ("unix:///nowhere/store.sock", CONNECTION, "the server may not be running"),
+        ("127.0.0.1:9", CONNECTION, "the server may not be running"),
+        ("unix:///" + 110 * "x", BAD_ARGUMENT, "longer than 107"),
+        ("store", BAD_ARGUMENT, "host:port"),
+        ("127.0.0.1:66000", BAD_ARGUMENT, "host:port"),
+        ("", BAD_ARGUMENT, "SSDB is not set"),
+    ],
+)
+def test_an_address_that_is_no_store(
+    program: Callable[..., Path], address: str, code: int, cause: str
+) -> None:
+    connected, put = run(address, program("patience"), "2").splitlines()
+    assert connected.startswith(f"{code} ")
+    assert address in connected
+    assert cause in connected
+    assert put.startswith(f"{CONNECTION} ")
+
+
+def test_passwords(program: Callable[..., Path], tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.write_text("guess\n")
+    with StoreServer(tmp_path / "store", "loopback") as server:
+        patience = program("patience")
+        right = run(server.address, patience, "5", password_file=server.password_file)
+        assert right.splitlines() == ["0 ", "0 "]
+        for password_file, cause in (
+            (wrong, f"refused the password in {wrong}"),
+            (None, "set PARSLFLOW_STORE_PASSWORD_FILE"),
+            (tmp_path / "none", "no password could be read from"),
+        ):
+            answer = run(server.address, patience, "5", password_file=password_file)
+            assert cause in answer.splitlines()[0]
+            assert "guess" not in answer
+
+
+def test_the_first_of_several_addresses(store: StoreClient, program: Callable[..., Path]) -> None:
+    answer = run(f"{store.address},127.0.0.1:9", program("patience"), "5")
+    assert answer.splitlines() == ["0 ", "0 "]
+
+
+def test_an_append_whose_answer_is_late_is_not_sent_again(
+    store: StoreClient, program: Callable[..., Path]
+) -> None:
+    with Patience(program("patience"), store.address, 0.4) as patience:
+        store.connection.client_pause(1500, all=True)
+        started = time.monotonic()
+        patience.put()
+        code, message = patience.answer()
+        assert time.monotonic() - started < 1.2
+        assert code == TIMEOUT
+        assert "list 'tiles'" in message
+        assert "unknown" in message
+    assert store.connection.llen("tiles") <= 1  # waits for the end of the pause
+
+
+def test_a_server_that_dies_ends_nothing_else(program: Callable[..., Path], tmp_path: Path) -> None:
+    with (
+        StoreServer(tmp_path / "store") as server,
+        Patience(program("patience"), server.address, 5) as patience,
+    ):
+        os.kill(server.pid, signal.SIGKILL)
+        patience.put()
+        code, message = patience.answer()
+        assert code == CONNECTION
+        assert "the server may have stopped" in message
+        assert patience.process.wait(LIMIT_S) == 0
+
+
+def test_a_full_store_holds_the_simulation_back(
+    program: Callable[..., Path], tmp_path: Path
+) -> None:
+    with StoreServer(tmp_path / "store") as server, server.client() as store:
+        store.connection.config_set("maxmemory", 1)
+        with Patience(program("patience"), server.address, 0.3) as patience:
+            patience.put()
+            code, message = patience.answer()
+            assert code == STORE_FULL
+            assert "data set 'late' on list 'tiles'" in message
+        assert not store.connection.exists("tiles", "{late}.meta", "{late}.field")
+
+        with Patience(program("patience"), server.address, 10) as patience:
+            patience.put()
+            time.sleep(0.3)
+            assert store.connection.llen("tiles") == 0
+            store.connection.config_set("maxmemory", "100mb")
+            assert patience.answer() == (OK, "")
+        assert store.drain_list("tiles") == ["late"]
+        np.testing.assert_array_equal(store.get_tensor("{late}.field"), np.ones((500, 500)))
+
+
+def test_all_ranks_of_a_simulation_at_once(
+    store: StoreClient, program: Callable[..., Path], tmp_path: Path
+) -> None:
+    ranks, days = 3, 5
+    mpi = sites.load("local", tmp_path).environment
+    assignments = [f"{name}={value}" for name, value in mpi.items()]
+    run(
+        store.address,
+        *("env", *assignments, "mpiexec", "-n", str(ranks), program("ranks", "mpifort")),
+    )
+    names = store.drain_list("tiles")
+    assert sorted(names) == [
+        f"run_{day:07d}.00000_{rank:06d}" for day in range(1, days + 1) for rank in range(ranks)
+    ]
+    for rank in range(ranks):
+        own = [name for name in names if name.endswith(f"_{rank:06d}")]
+        assert own == sorted(own)  # a rank's days are on the list in their order
+        for day, name in enumerate(own, start=1):
+            tile = store.get_dataset(name)
+            assert tile.metadata["rank"] == [rank]
+            np.testing.assert_array_equal(
+                tile.tensors["field"], np.full((20, 30), 100.0 * rank + day)
+            )
