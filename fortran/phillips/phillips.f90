@@ -3,45 +3,130 @@ program phillips
   use, intrinsic :: iso_fortran_env, only: output_unit
   use mpi_f08, only: MPI_Finalize, MPI_Init
   use configuration, only: read_settings, settings
-  use constants, only: dp
+  use constants, only: dp, depth
+  use daily_output, only: create_output, output_file
   use diagnostics, only: figures, measure
   use domain, only: block, decompose
   use eddy_energy, only: start_energy
   use failure, only: stop_all
+  use features, only: feature_fields, new_features
   use halo_exchange, only: exchange, field
+  use inference, only: network, open_network
   use jet, only: start_from_jet
+  use restart, only: read_restart, write_restart
   use state, only: model_state, new_state
+  use tile_stream, only: open_stream, stream
   use time_step, only: new_stepper, stepper
   implicit none
 
-  real(dp), parameter :: largest_wave_cfl = 0.6_dp, largest_cfl = 0.8_dp
+  real(dp), parameter :: largest_wave_cfl = 0.6_dp  !! at the start: internal wave and flow
+  real(dp), parameter :: largest_cfl = 0.8_dp       !! later: the flow alone
+  integer, parameter :: checks_a_day = 8
+
   type(settings) :: chosen
   type(block) :: b
   type(model_state), target :: s
   type(stepper) :: model
+  type(feature_fields) :: fields
+  type(output_file) :: output
+  type(stream) :: tiles
+  type(network) :: net
   type(figures) :: now
-  integer :: n
+  logical :: writes, streams, asks
+  integer :: n, last
 
   call MPI_Init()
+  if (command_argument_count() /= 1) call stop_all('one argument is wanted: the path of a namelist file.')
   chosen = read_settings(command_argument(1))
   b = decompose(chosen)
   s = new_state(b)
   model = new_stepper(b, chosen)
-  call start_from_jet(b, chosen%perturbation, s)
-  s%eddy_energy = start_energy
+  fields = new_features(b)
+  if (chosen%restart_in == '') then
+    call start_from_jet(b, chosen%perturbation, s)
+    s%eddy_energy = start_energy
+  else
+    call read_restart(b, chosen, s)
+  end if
   call exchange(b, [field(s%h), field(s%u), field(s%v, on_v=.true.), field(s%eddy_energy)])
-  do n = 1, chosen%steps(chosen%days)
-    call model%step(b, s)
-    if (mod(n, chosen%steps(1.0_dp)) == 0) then
-      now = measure(b, chosen%dt, s)
-      if (b%rank == 0) print "(f0.2, 9(1x, es11.4))", &
-        s%day(), now%kinetic_energy, now%max_speed, now%cfl, now%thinnest, now%mass_error
-      if (.not. now%finite) call stop_all('unstable')
+  now = measure(b, chosen%dt, s)
+  if (.not. now%wave_cfl < largest_wave_cfl) call stop_unstable()
+
+  writes = chosen%file /= ''
+  streams = chosen%list /= ''
+  asks = chosen%scheme == 'network'
+  if (writes) output = create_output(b, chosen)
+  if (streams) tiles = open_stream(chosen)
+  if (asks) net = open_network(b, chosen)
+
+  last = chosen%steps(chosen%days)
+  do n = 1, last
+    if (asks) then
+      call fields%compute(b, s)
+      call net%predict(b, fields, s)
+      call exchange(b, [field(s%eddy_energy)])
     end if
+    call model%step(b, s)
+    if (every(chosen%steps(1.0_dp) / checks_a_day) .or. n == last) then
+      now = measure(b, chosen%dt, s)
+      if (.not. (now%finite .and. now%thinnest > 0 .and. now%cfl < largest_cfl)) call stop_unstable()
+    end if
+    call export()
+    if (every(chosen%steps(1.0_dp)) .or. n == last) call progress()
   end do
+
+  call write_restart(b, chosen, s)
+  if (writes) call output%close(b)
+  if (streams) call tiles%finish(b)
   call MPI_Finalize()
 
 contains
+
+  !> Whether something done every so many steps is due.
+  logical function every(steps)
+    integer, intent(in) :: steps
+
+    every = mod(nint(s%time / chosen%dt), max(1, steps)) == 0
+  end function every
+
+  !> Write and send what is due.
+  subroutine export()
+    logical :: write_now, send_now
+
+    write_now = writes .and. every(chosen%steps(chosen%output_days))
+    send_now = streams .and. every(chosen%steps(chosen%stream_days))
+    if (.not. (write_now .or. send_now)) return
+    call fields%compute(b, s)
+    if (write_now) call output%write(b, s, model, fields)
+    if (.not. send_now) return
+    call fields%fill_halo(b)
+    call tiles%send(b, s, fields)
+  end subroutine export
+
+  !> One line about the day just ended.
+  subroutine progress()
+    real(dp) :: outside, milliseconds
+
+    if (asks) call net%report(b, outside, milliseconds)
+    if (b%rank /= 0) return
+    write (output_unit, '(2(a, f0.1), 4(a, es0.3))', advance='no') 'day ', &
+      n / real(chosen%steps(1.0_dp), dp), ' of ', chosen%days, ' kinetic_energy=', now%kinetic_energy, &
+      ' max_speed=', now%max_speed, ' cfl=', now%cfl, ' mass_error=', now%mass_error
+    if (chosen%scheme /= 'none') write (output_unit, '(a, es0.3)', advance='no') ' eke_mean=', depth * now%eddy_energy
+    if (asks) write (output_unit, '(2(a, es0.3))', advance='no') ' out_of_range=', outside, &
+      ' inference_ms=', milliseconds
+    write (output_unit, '()')
+    flush (output_unit)
+  end subroutine progress
+
+  !> End a run whose time step is too long.
+  subroutine stop_unstable()
+    character(200) :: sentence
+
+    write (sentence, '(a, f0.2, a, es9.2, a, f0.1, a)') 'unstable on day ', s%day(), ' with a largest speed of ', &
+      now%max_speed, ' m/s: make dt shorter than ', chosen%dt, ' s or the perturbation smaller.'
+    call stop_all(sentence)
+  end subroutine stop_unstable
 
   !> A command line argument.
   function command_argument(number) result(value)

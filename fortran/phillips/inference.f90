@@ -1,0 +1,102 @@
+!! The eddy kinetic energy as a network in the store gives it, asked for at every time step.
+module inference
+  use, intrinsic :: iso_fortran_env, only: real32
+  use mpi_f08, only: MPI_Allreduce, MPI_COMM_WORLD, MPI_DOUBLE_PRECISION, MPI_IN_PLACE, MPI_SUM, MPI_Wtime
+  use parslflow_client, only: PF_OK, store_client
+  use configuration, only: settings
+  use constants, only: depth, dp
+  use domain, only: block
+  use failure, only: stop_if_any
+  use features, only: feature_fields
+  use state, only: model_state
+  implicit none
+  private
+  public :: open_network
+
+  real(dp), parameter :: most_energy = 2.0_dp  !! what the network says is bounded by 0 and this [m2 s-2]
+
+  !> The connection and what passes over it.
+  type, public :: network
+    private
+    type(store_client) :: store
+    character(:), allocatable :: model, input, output
+    real(dp), allocatable :: features(:, :)    !! a row a cell
+    real(real32), allocatable :: answer(:)     !! ln(1 + EKE), EKE in m3 s-2
+    real(dp) :: scaling                        !! of Rd_dx: grid spacing over filter scale
+    real(dp) :: outside = 0, seconds = 0, steps = 0
+  contains
+    procedure :: predict
+    procedure :: report
+  end type network
+
+contains
+
+  !> Connect to the store; collective.
+  function open_network(b, chosen) result(net)
+    type(block), intent(in) :: b
+    type(settings), intent(in) :: chosen
+    type(network) :: net
+
+    character(6) :: number
+
+    write (number, '(i6.6)') b%rank
+    net%model = trim(chosen%model)
+    net%input = trim(chosen%run)//'features_'//number
+    net%output = trim(chosen%run)//'EKE_'//number
+    net%scaling = b%dx / chosen%filter_scale
+    allocate (net%features(b%ni * b%nj, 4), net%answer(b%ni * b%nj))
+    call stop_if_any(net%store%connect() /= PF_OK, net%store%message())
+  end function open_network
+
+  !> Set the eddy energy inside the block; collective.
+  subroutine predict(self, b, fields, s)
+    class(network), intent(inout) :: self
+    type(block), intent(in) :: b
+    type(feature_fields), intent(in) :: fields  !! computed from this state
+    type(model_state), intent(inout) :: s
+
+    real(dp) :: started, energy, bounded
+    integer :: i, j, n, error
+
+    started = MPI_Wtime()
+    do n = 1, 4
+      self%features(:, n) = reshape(fields%values(1:b%ni, 1:b%nj, n), [b%ni * b%nj])
+    end do
+    self%features(:, 4) = self%features(:, 4) * self%scaling
+    error = self%store%put_tensor(self%input, self%features)
+    if (error == PF_OK) error = self%store%run_model(self%model, [self%input], [self%output])
+    if (error == PF_OK) error = self%store%get_tensor(self%output, self%answer)
+    call stop_if_any(error /= PF_OK, self%store%message())
+    n = 0
+    do j = 1, b%nj
+      do i = 1, b%ni
+        n = n + 1
+        energy = (exp(real(self%answer(n), dp)) - 1) / depth
+        bounded = 0
+        if (energy > 0) bounded = min(energy, most_energy)
+        if (.not. abs(bounded - energy) <= 0) self%outside = self%outside + 1
+        s%eddy_energy(i, j) = bounded
+      end do
+    end do
+    self%seconds = self%seconds + (MPI_Wtime() - started)
+    self%steps = self%steps + 1
+  end subroutine predict
+
+  !> Since the last report: the share of answers out of range and the mean time of a step's answer; collective.
+  subroutine report(self, b, outside, milliseconds)
+    class(network), intent(inout) :: self
+    type(block), intent(in) :: b
+    real(dp), intent(out) :: outside        !! over all cells and steps
+    real(dp), intent(out) :: milliseconds   !! mean over ranks and steps
+
+    real(dp) :: total(2)
+
+    total = [self%outside, self%seconds]
+    call MPI_Allreduce(MPI_IN_PLACE, total, 2, MPI_DOUBLE_PRECISION, MPI_SUM, MPI_COMM_WORLD)
+    outside = total(1) / (self%steps * b%nx * b%ny)
+    milliseconds = 1000 * total(2) / (self%steps * b%ranks)
+    self%outside = 0
+    self%seconds = 0
+    self%steps = 0
+  end subroutine report
+end module inference

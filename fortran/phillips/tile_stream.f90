@@ -1,0 +1,106 @@
+!! Each rank's tile of the features, sent to the store as a data set and put on a list.
+module tile_stream
+  use mpi_f08, only: MPI_Barrier, MPI_COMM_WORLD
+  use parslflow_client, only: PF_OK, store_client, store_dataset
+  use configuration, only: settings
+  use constants, only: day_length, halo, long
+  use domain, only: block
+  use failure, only: stop_if_any
+  use features, only: feature_fields, feature_names
+  use state, only: model_state
+  implicit none
+  private
+  public :: open_stream
+
+  !> Where the tiles go, and how many times were sent.
+  type, public :: stream
+    private
+    type(store_client) :: store
+    character(:), allocatable :: list, run
+    integer :: times = 0
+  contains
+    procedure :: send
+    procedure :: finish
+  end type stream
+
+contains
+
+  !> Connect to the store; collective.
+  function open_stream(chosen) result(tiles)
+    type(settings), intent(in) :: chosen
+    type(stream) :: tiles
+
+    tiles%list = trim(chosen%list)
+    tiles%run = trim(chosen%run)
+    call stop_if_any(tiles%store%connect() /= PF_OK, tiles%store%message())
+  end function open_stream
+
+  !> Send this time's tiles; collective. The name is unique and sorts by time, so sending it twice changes nothing.
+  subroutine send(self, b, s, fields)
+    class(stream), intent(inout) :: self
+    type(block), intent(in) :: b
+    type(model_state), intent(in) :: s
+    type(feature_fields), intent(in) :: fields  !! with valid halos
+
+    type(store_dataset) :: tile
+    character(20) :: stamp
+    integer :: error, n
+    integer(long) :: seconds
+
+    seconds = nint(s%time, long)
+    write (stamp, '(i7.7, a, i5.5, a, i6.6)') seconds / nint(day_length), '.', &
+      mod(seconds, nint(day_length, long)), '_', b%rank
+    error = tile%initialize(self%run//'_'//stamp)
+    do n = 1, size(feature_names)
+      if (error == PF_OK) error = tile%add_tensor(trim(feature_names(n)), fields%values(:, :, n))
+    end do
+    call add('idg_offset', b%i_offset - halo)
+    call add('jdg_offset', b%j_offset - halo)
+    call add('isc', halo + 1)
+    call add('iec', halo + b%ni)
+    call add('jsc', halo + 1)
+    call add('jec', halo + b%nj)
+    call add('ieg', b%nx)
+    call add('jeg', b%ny)
+    call add('rank', b%rank)
+    call add('ranks', b%ranks)
+    if (error == PF_OK) error = tile%add_metadata('day', s%day())
+    if (error == PF_OK) error = tile%add_metadata('run', self%run)
+    call stop_if_any(error /= PF_OK, tile%message())
+    error = self%store%put_dataset_to_list(self%list, tile)
+    call stop_if_any(error /= PF_OK, self%store%message())
+    call tile%free()
+    self%times = self%times + 1
+
+  contains
+
+    subroutine add(name, value)
+      character(*), intent(in) :: name
+      integer, intent(in) :: value
+
+      if (error == PF_OK) error = tile%add_metadata(name, value)
+    end subroutine add
+  end subroutine send
+
+  !> Say that all has been sent; collective.
+  subroutine finish(self, b)
+    class(stream), intent(inout) :: self
+    type(block), intent(in) :: b
+
+    type(store_dataset) :: marker
+    integer :: error
+
+    call MPI_Barrier(MPI_COMM_WORLD)
+    error = PF_OK
+    if (b%rank == 0) then
+      error = marker%initialize(self%run//'_end')
+      if (error == PF_OK) error = marker%add_metadata('times', self%times)
+      if (error == PF_OK) error = marker%add_metadata('status', 0)
+      if (error == PF_OK) error = marker%add_metadata('run', self%run)
+      if (error == PF_OK) error = self%store%put_dataset_to_list(self%list, marker)
+      call marker%free()
+    end if
+    call stop_if_any(error /= PF_OK, self%store%message())
+    error = self%store%disconnect()
+  end subroutine finish
+end module tile_stream
