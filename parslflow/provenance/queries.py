@@ -268,7 +268,9 @@ def _artifact(stored: Any) -> Artifact:  # noqa: ANN401
 
 def _values(properties: Any) -> dict[str, Value]:  # noqa: ANN401
     """MLMD's properties as Python's values, in the order of their names."""
-    return {
-        key: getattr(properties[key], properties[key].WhichOneof("value"))
-        for key in sorted(properties)
-    }
+    values: dict[str, Value] = {}
+    for key in sorted(properties):
+        value = getattr(properties[key], properties[key].WhichOneof("value"))
+        # MLMD cannot hold these, so the writer stores them as text.
+        values[key] = float(value) if value in ("nan", "inf", "-inf") else value
+    return values

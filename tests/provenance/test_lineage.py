@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree
+from pathlib import Path
+
+import pytest
+
+from parslflow.errors import ParslflowError
+from parslflow.provenance import lineage
+from parslflow.provenance.queries import Artifact
+from parslflow.provenance.queries import Edge
+from parslflow.provenance.queries import Execution
+from parslflow.provenance.queries import Lineage
+
+
+def artifact(name: str, kind: str) -> Artifact:
+    return Artifact(name, "model" if kind == "model" else "dataset", name, "0123456789abcdef", {})
+
+
+SMALL = Lineage(
+    "net.pt",
+    (
+        artifact('base "1".h5', "dataset"),
+        artifact("net.pt", "model"),
+        artifact("low.nc", "dataset"),
+        Execution("e1", "train", "train-0", "completed", {}, {"rows": 7, "test_loss": 0.123456}),
+        Execution("e2", "train", "train-1", "completed", {}, {}),
+        Execution("e3", "simulate-low", "low", "failed", {}, {}),
+    ),
+    (
+        Edge('base "1".h5', "e1"),
+        Edge('base "1".h5', "e2"),
+        Edge("e1", "net.pt"),
+        Edge("e2", "net.pt"),
+        Edge("net.pt", "e3"),
+        Edge("e3", "low.nc"),
+    ),
+)
+
+
+def test_tree() -> None:
+    assert lineage.tree(SMALL).split("\n") == [
+        "net.pt  01234567",
+        "├─ [train-0]  test_loss 0.1235, rows 7",
+        '│  └─ base "1".h5  01234567',
+        "└─ [train-1]",
+        '   └─ base "1".h5  01234567',
+        "",
+        "net.pt  01234567 went into",
+        "└─ [low] failed",
+        "   └─ low.nc  01234567",
+    ]
+
+
+def test_tree_shows_what_made_a_shared_artifact_once() -> None:
+    twice = Lineage(
+        "c",
+        (
+            *(artifact(name, "dataset") for name in "abc"),
+            *(Execution(f"e{name}", "x", f"make-{name}", "completed", {}) for name in "ab"),
+            Execution("ec", "x", "make-c", "completed", {}),
+        ),
+        (
+            Edge("ea", "a"),
+            Edge("a", "eb"),
+            Edge("eb", "b"),
+            Edge("a", "ec"),
+            Edge("b", "ec"),
+            Edge("ec", "c"),
+        ),
+    )
+    assert lineage.tree(twice).split("\n") == [
+        "c  01234567",
+        "└─ [make-c]",
+        "   ├─ a  01234567",
+        "   │  └─ [make-a]",
+        "   └─ b  01234567",
+        "      └─ [make-b]",
+        "         └─ a  01234567 (shown above)",
+    ]
+
+
+def test_json() -> None:
+    written = json.loads(lineage.to_json(SMALL))
+    assert written["artifact"] == "net.pt"
+    assert [node["node"] for node in written["nodes"]] == ["artifact"] * 3 + ["execution"] * 3
+    assert written["nodes"][3]["metrics"] == {"rows": 7, "test_loss": 0.123456}
+    assert {"source": "net.pt", "target": "e3"} in written["edges"]
+
+
+def test_svg(tmp_path: Path) -> None:
+    path = tmp_path / "report" / "lineage.svg"
+    lineage.svg(SMALL, path)
+    root = xml.etree.ElementTree.parse(path)  # noqa: S314 - our own
+    texts = {element.text for element in root.iter() if element.text}
+    assert {'base "1".h5', "net.pt", "train-0", "test_loss 0.1235", "failed"} <= texts
+    assert {"e1->net.pt", "net.pt->e3"} <= texts
+
+
+def test_svg_without_graphviz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ParslflowError, match="install graphviz"):
+        lineage.svg(SMALL, tmp_path / "lineage.svg")
+    assert list(tmp_path.iterdir()) == []

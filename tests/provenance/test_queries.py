@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from parslflow.errors import ParslflowError
+from parslflow.errors import UsageError
+from parslflow.provenance import queries
+from parslflow.provenance.queries import Artifact
+
+from .conftest import LoggedRun
+
+# The first test that asks for the run waits until CMF has logged it.
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_losses_come_from_cmf(logged_run: LoggedRun) -> None:
+    assert queries.test_losses(logged_run.root) == {"EKE-ResNet-0": 0.75, "EKE-Bottleneck-0": 0.5}
+    validation = queries.execution_metric(
+        logged_run.root, "train", "validation_loss", network="EKE-ResNet"
+    )
+    assert list(validation) == ["train-EKE-ResNet-0"]
+    assert math.isnan(float(validation["train-EKE-ResNet-0"]))
+
+
+def test_the_latest_models_are_found(logged_run: LoggedRun) -> None:
+    models = queries.latest_models(logged_run.root)
+    assert {network: [one.path for one in models[network]] for network in models} == {
+        network: [f"models/{network}-0.pt", f"models/{network}-0.script.pt"]
+        for network in ("EKE-ResNet", "EKE-Bottleneck")
+    }
+
+
+def test_the_lineage_of_the_deployed_model_reaches_everything(logged_run: LoggedRun) -> None:
+    lineage = queries.lineage(logged_run.root)
+    names = {
+        node.id: node.path if isinstance(node, Artifact) else node.name for node in lineage.nodes
+    }
+    assert names[lineage.artifact] == "models/EKE-Bottleneck-0.script.pt"
+    edges = {(names[edge.source], names[edge.target]) for edge in lineage.edges}
+    topography = next(name for name in names.values() if name.endswith("topography.nc"))
+    assert edges == {
+        (topography, "base"),
+        ("base", "simulations/base/daily.nc"),
+        ("simulations/base/daily.nc", "train-EKE-ResNet-0"),
+        ("simulations/base/daily.nc", "train-EKE-Bottleneck-0"),
+        ("train-EKE-ResNet-0", "models/EKE-ResNet-0.script.pt"),
+        ("train-EKE-Bottleneck-0", "models/EKE-Bottleneck-0.script.pt"),
+        ("models/EKE-ResNet-0.script.pt", "evaluate-0"),
+        ("models/EKE-Bottleneck-0.script.pt", "evaluate-0"),
+        ("models/EKE-Bottleneck-0.script.pt", "deploy"),
+        ("models/EKE-Bottleneck-0.script.pt", "low-network"),
+    }
+    assert len(lineage.edges) == len(edges)
+
+
+def test_an_artifact_is_found_by_path_or_hash(logged_run: LoggedRun) -> None:
+    by_path = queries.lineage(logged_run.root, "daily.nc")
+    (root,) = (node for node in by_path.nodes if node.id == by_path.artifact)
+    assert isinstance(root, Artifact)
+    assert root.path == "simulations/base/daily.nc"
+    by_hash = queries.lineage(logged_run.root, root.sha256[:10])
+    assert (by_hash.artifact, by_hash.edges) == (by_path.artifact, by_path.edges)
+    with pytest.raises(UsageError, match=r"No artifact .* 'nothing.nc'"):
+        queries.lineage(logged_run.root, "nothing.nc")
+
+
+def test_a_run_without_metadata_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ParslflowError, match="has no metadata"):
+        queries.lineage(tmp_path)
+    assert not (tmp_path / "provenance").exists()
+
+
+def test_a_query_leaves_the_standard_streams_alone(logged_run: LoggedRun) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from parslflow.provenance import queries
+assert "cmflib" not in sys.modules
+streams = sys.stdout, sys.stderr
+queries.test_losses(Path({str(logged_run.root)!r}))
+assert (sys.stdout, sys.stderr) == streams
+print("done")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
