@@ -1,0 +1,211 @@
+"""Whole times come off the list once each, and the end is an end."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from parslflow.errors import ParslflowError
+from parslflow.sampling.drain import Drain
+from parslflow.sampling.drain import ModelTime
+from parslflow.store.client import StoreClient
+from parslflow.store.server import StoreServer
+from parslflow.store.wire import Dataset
+
+RANKS = 3
+
+
+def name(rank: int, day: int) -> str:
+    return f"high-1_{day:07d}.00000_{rank:06d}"
+
+
+def put(store: StoreClient, rank: int, day: int) -> None:
+    field = np.full((2, 3), 100.0 * day + rank)
+    metadata = {"rank": np.int32(rank), "ranks": np.int32(RANKS), "day": float(day)}
+    dataset = Dataset(name(rank, day), {"h": field, "unused": field}, metadata)
+    store.put_dataset(dataset, list="tiles")
+
+
+def end(store: StoreClient, times: int, status: int = 0) -> None:
+    metadata = {"times": np.int32(times), "status": np.int32(status), "run": "high-1"}
+    store.put_dataset(Dataset("high-1_end", {}, metadata), list="tiles")
+
+
+def drain(store: StoreClient, time_limit_s: float = 5.0) -> Drain:
+    return Drain(store, "tiles", "high-1", ["h"], time_limit_s)
+
+
+def check(model_time: ModelTime) -> None:
+    """The time has one tile a rank, each with its own values."""
+    assert model_time.ranks == RANKS
+    assert sorted(tile.integer("rank") for tile in model_time.tiles) == list(range(RANKS))
+    for tile in model_time.tiles:
+        assert tile.name == name(tile.integer("rank"), int(model_time.day))
+        [field] = tile.tensors
+        expected = np.full((2, 3), 100.0 * model_time.day + tile.integer("rank"))
+        np.testing.assert_array_equal(field.array(), expected, strict=True)
+
+
+@settings(
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data(), days=st.integers(1, 4))
+def test_each_time_comes_once_whatever_the_order_and_the_repeats(
+    store: StoreClient, data: st.DataObject, days: int
+) -> None:
+    tiles = [(rank, day) for rank in range(RANKS) for day in range(days)]
+    repeats = data.draw(st.lists(st.sampled_from(tiles), max_size=6))
+    order = data.draw(st.permutations(tiles + repeats))
+    split = data.draw(st.integers(0, len(order)))
+    store.connection.flushdb()
+    for tile in order[:split]:
+        put(store, *tile)
+    # The rest comes while the first are drained.
+    simulation = threading.Thread(target=send, args=(store, order[split:], days))
+    simulation.start()
+    drained = []
+    for model_time in drain(store):
+        check(model_time)
+        drained.append(model_time.day)
+    simulation.join()
+    assert sorted(drained) == list(range(days))
+
+
+def send(store: StoreClient, tiles: list[tuple[int, int]], times: int) -> None:
+    for tile in tiles:
+        put(store, *tile)
+    end(store, times)
+
+
+def test_a_time_is_deleted_once_it_is_used(store: StoreClient) -> None:
+    for day in (1, 2):
+        for rank in range(RANKS):
+            put(store, rank, day)
+    end(store, 2)
+    times = iter(drain(store))
+    used = next(times)
+    assert store.get_dataset(used.tiles[0].name).tensors
+    next(times)
+    assert [store.connection.exists(f"{{{tile.name}}}.meta") for tile in used.tiles] == [0] * RANKS
+    assert list(times) == []
+    assert store.connection.dbsize() == 0
+
+
+def test_a_tile_that_comes_again_after_its_time_is_dropped(store: StoreClient) -> None:
+    for rank in range(RANKS):
+        put(store, rank, 1)
+    times = iter(drain(store))
+    check(next(times))
+
+    def late() -> None:
+        # The time is deleted when the next one is asked for.
+        while store.connection.dbsize() > 0:
+            time.sleep(0.01)
+        put(store, 1, 1)
+        end(store, 1)
+
+    thread = threading.Thread(target=late)
+    thread.start()
+    assert list(times) == []
+    thread.join()
+    assert store.connection.dbsize() == 0
+
+
+def test_a_slow_simulation_is_waited_for(store: StoreClient) -> None:
+    for rank in range(RANKS):
+        put(store, rank, 1)
+    times = iter(drain(store))
+    check(next(times))
+
+    def later() -> None:
+        time.sleep(0.6)
+        send(store, [(rank, 2) for rank in range(RANKS)], 2)
+
+    thread = threading.Thread(target=later)
+    thread.start()
+    check(next(times))
+    assert list(times) == []
+    thread.join()
+
+
+def test_a_time_without_all_ranks_at_the_end_names_them(store: StoreClient) -> None:
+    for rank in range(RANKS):
+        put(store, rank, 1)
+    put(store, 1, 2)
+    end(store, 2)
+    times = iter(drain(store))
+    check(next(times))
+    message = r"time 0000002.00000 is incomplete: no tile came from ranks 0, 2\."
+    with pytest.raises(ParslflowError, match=message):
+        next(times)
+
+
+def test_a_time_that_never_came_is_missed(store: StoreClient) -> None:
+    for rank in range(RANKS):
+        put(store, rank, 1)
+    end(store, 2)
+    with pytest.raises(ParslflowError, match="sent 2 times, but 1 came"):
+        list(drain(store))
+
+
+def test_a_simulation_that_died_ends_the_drain(store: StoreClient) -> None:
+    put(store, 0, 1)
+    store.put_dataset(Dataset("high-1_end", metadata={"times": [0], "status": [1]}), list="tiles")
+    with pytest.raises(ParslflowError, match=r"run 'high-1' died while it was sampled"):
+        list(drain(store))
+
+
+def test_a_simulation_that_is_stuck_ends_the_drain(store: StoreClient) -> None:
+    put(store, 0, 1)
+    started = time.monotonic()
+    with pytest.raises(ParslflowError, match=r"Nothing new came from the run 'high-1' for 0\.5 s"):
+        list(drain(store, time_limit_s=0.5))
+    assert 0.5 <= time.monotonic() - started < 3.0
+
+
+@pytest.mark.parametrize("other", ["high-2_0000001.00000_000000", "high-1_today_0", "high-2_end"])
+def test_what_is_not_of_the_run_is_refused(store: StoreClient, other: str) -> None:
+    store.put_dataset(Dataset(other), list="tiles")
+    with pytest.raises(ParslflowError, match=rf"'tiles' holds '{other}', which is no tile"):
+        list(drain(store))
+
+
+def test_metadata_that_is_missing_is_named(store: StoreClient) -> None:
+    store.put_dataset(Dataset(name(0, 1), metadata={"ranks": [3]}), list="tiles")
+    with pytest.raises(ParslflowError, match=rf"'{name(0, 1)}' has no metadata 'rank'"):
+        list(drain(store))
+
+
+def test_a_field_that_is_missing_is_named(store: StoreClient) -> None:
+    metadata = {"rank": [0], "ranks": [1], "day": [1.0]}
+    store.put_dataset(Dataset(name(0, 1), metadata=metadata), list="tiles")
+    with pytest.raises(ParslflowError, match=name(0, 1)):
+        list(drain(store))
+
+
+def test_the_stock_client_can_be_the_simulation(
+    store: StoreClient, store_server: StoreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import smartredis
+
+    monkeypatch.setenv("SR_LOG_LEVEL", "QUIET")
+    monkeypatch.setenv("SR_SOCKET_TIMEOUT", "10000")
+    stock = smartredis.Client(address=store_server.address, cluster=False)
+    for rank in range(RANKS):
+        dataset = smartredis.Dataset(name(rank, 7))
+        dataset.add_tensor("h", np.full((2, 3), 700.0 + rank))
+        dataset.add_meta_scalar("rank", np.int32(rank))
+        dataset.add_meta_scalar("ranks", np.int32(RANKS))
+        dataset.add_meta_scalar("day", np.float64(7))
+        stock.put_dataset(dataset)
+        stock.append_to_list("tiles", dataset)
+    end(store, 1)
+    [model_time] = drain(store)
+    check(model_time)
