@@ -31,9 +31,6 @@ from parslflow.simulation.phillips import Stream
 from parslflow.simulation.phillips import namelist
 from parslflow.sites import Site
 
-TILES = "tiles"
-"""The list in the store that the ranks append their tiles to."""
-
 simulate = python_app(stages.run, executors=["simulation"])
 train = python_app(stages.run, executors=["training"])
 prepare = python_app(stages.run, executors=["training"])
@@ -144,7 +141,7 @@ class Stages:
         """Run High from ``start``, streaming its tiles."""
         high = self._experiment.high
         name = f"generate-{iteration}"
-        stream = Stream(address_file=self._address, list=TILES, run=name)
+        stream = Stream(address_file=self._address, list=_tiles(name), run=name)
         return self._simulate(
             "generate",
             name,
@@ -158,10 +155,11 @@ class Stages:
 
     def sample(self, iteration: int, prepared: Record) -> Future[Record]:
         """Keep what is new of the tiles that ``generate`` streams."""
+        run = f"generate-{iteration}"
         inputs = {
             "address_file": self._address,
-            "list": TILES,
-            "run": f"generate-{iteration}",
+            "list": _tiles(run),
+            "run": run,
             "clusters": _file(prepared, self._clusters.name),
             "output": self._run.samples / f"batch-{iteration}.h5",
             "time_limit_s": self._experiment.sampling.time_limit,
@@ -300,6 +298,11 @@ class Stages:
         with atomic_path(path) as temporary:
             temporary.write_text(call.model_dump_json(indent=2), encoding="utf-8")
         return app(path)
+
+
+def _tiles(run: str) -> str:
+    """The list in the store that the ranks of ``run`` append their tiles to."""
+    return f"{run}-tiles"
 
 
 def _file(record: Record, name: str) -> Path:
