@@ -9,9 +9,9 @@
  * and stride. On the wire they are row-major with the same indices: Fortran a(i,j) is Python
  * a[i-1,j-1].
  *
- * While the server refuses commands for lack of memory, a call waits and sends them again, until the
- * time limit has passed. What it refused it has not done, and an append is always the last thing of a
- * call, so none is doubled. A call whose answer was lost is never sent again.
+ * While the server refuses commands for lack of memory, a call waits and sends them again, until
+ * the time limit has passed. What it refused it has not done, and an append is always the last
+ * thing of a call, so none is doubled. A call whose answer was lost is never sent again.
  *
  * A client belongs to one thread at a time. Strings are NUL-terminated.
  */
