@@ -33,9 +33,20 @@ std::string one_line(std::string_view text) {
     return line;
 }
 
+// TorchScript ends a long traceback with the error itself, which is what a reader wants first.
+std::string error_first(const std::string& text) {
+    constexpr std::string_view interpreter = "The following operation failed in the TorchScript interpreter.";
+    const std::size_t word = text.rfind("Error: ");
+    if (!text.starts_with(interpreter) || word == std::string::npos) {
+        return text;
+    }
+    const std::size_t error = text.rfind('\n', word) + 1;
+    return text.substr(error) + " (" + text.substr(0, error) + ")";
+}
+
 }  // namespace
 
-std::string quoted(std::string_view name) {
+std::string in_quotes(std::string_view name) {
     std::string text = "'";
     for (const unsigned char character : name.substr(0, longest_name)) {
         text += std::isprint(character) ? static_cast<char>(character) : '?';
@@ -61,7 +72,7 @@ long long Arguments::integer(const char* what) {
     long long value = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
     if (error != std::errc() || end != word.data() + word.size() || value < 0) {
-        throw CommandError("ERR " + std::string(command()) + ": the " + what + " " + quoted(word) +
+        throw CommandError("ERR " + std::string(command()) + ": the " + what + " " + in_quotes(word) +
                            " is not an integer of 0 or more");
     }
     return value;
@@ -90,7 +101,7 @@ std::vector<std::string> Arguments::names(const char* what) {
 void Arguments::expect_done() const {
     if (!done()) {
         throw CommandError("ERR " + std::string(command()) + " does not know the argument " +
-                           quoted(at(next_)));
+                           in_quotes(at(next_)));
     }
 }
 
@@ -100,9 +111,9 @@ std::string current_error() {
     } catch (const CommandError& error) {
         return one_line(error.what());
     } catch (const c10::Error& error) {
-        return one_line(std::string("ERR torch: ") + error.what_without_backtrace());
+        return one_line("ERR torch: " + error_first(error.what_without_backtrace()));
     } catch (const std::exception& error) {
-        return one_line(std::string("ERR torch: ") + error.what());
+        return one_line("ERR torch: " + error_first(error.what()));
     } catch (...) {
         return "ERR torch: an error without a message";
     }

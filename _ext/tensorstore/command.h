@@ -17,12 +17,13 @@ class CommandError : public std::runtime_error {
 };
 
 // A name as it stands in a message: in quotes, cut when long, unprintable bytes as '?'.
-std::string quoted(std::string_view name);
+std::string in_quotes(std::string_view name);
 
 // The words of a command after its name, taken from left to right.
 class Arguments {
   public:
-    Arguments(RedisModuleString** words, int count) : words_(words), count_(count) {}
+    Arguments(RedisModuleString** words, int count, int next = 1)
+        : words_(words), count_(count), next_(next) {}
 
     std::string_view command() const { return at(0); }
     std::string_view text(const char* what);        // the next word; `what` names it when it is missing
@@ -30,7 +31,6 @@ class Arguments {
     bool take(std::string_view keyword);            // consumes the next word when it is `keyword`
     std::vector<std::string> names(const char* what);   // a count, then as many words
     bool done() const { return next_ >= count_; }
-    std::string_view peek() const { return at(next_); }
     void expect_done() const;
 
   private:
@@ -38,7 +38,7 @@ class Arguments {
 
     RedisModuleString** words_;
     int count_;
-    int next_ = 1;
+    int next_;
 };
 
 // Sends the error that is being handled as the reply. To be called in a catch block.

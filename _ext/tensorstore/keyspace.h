@@ -140,7 +140,7 @@ class Key {
 
 template <class T>
 [[noreturn]] void fail_wrong_type(std::string_view name) {
-    throw CommandError("WRONGTYPE the key " + quoted(name) + " does not hold a " + T::noun);
+    throw CommandError("WRONGTYPE the key " + in_quotes(name) + " does not hold a " + T::noun);
 }
 
 // The T under a key.
@@ -148,7 +148,7 @@ template <class T>
 std::shared_ptr<T> fetch(RedisModuleCtx* context, std::string_view name) {
     const Key key(context, name, REDISMODULE_READ);
     if (key.empty()) {
-        throw CommandError(std::string("ERR there is no ") + T::noun + " under the key " + quoted(name));
+        throw CommandError(std::string("ERR there is no ") + T::noun + " under the key " + in_quotes(name));
     }
     if (!key.holds<T>()) {
         fail_wrong_type<T>(name);

@@ -1,6 +1,12 @@
 // The store's Redis/Valkey module: tensors in the keyspace and TorchScript beside them, in the command
 // language that SmartRedis clients speak.
+#include <ATen/Parallel.h>
+
 #include "command.h"
+#include "execution.h"
+#include "info.h"
+#include "model.h"
+#include "script.h"
 #include "tensor.h"
 
 namespace tensorstore {
@@ -13,13 +19,58 @@ struct Command {
     const char* name;
     RedisModuleCmdFunc function;
     const char* flags;
+    int first_key;   // 0: none
 };
 
-// `deny-oom` is what holds a client back when the store has reached its memory limit.
+// `deny-oom` is what holds a client back when the store has reached its memory limit. Inputs and outputs
+// of executions are not declared as keys: a cluster client must send them to the model's shard itself.
 constexpr Command commands[] = {
-    {"AI.TENSORSET", command<tensor_set>, "write deny-oom"},
-    {"AI.TENSORGET", command<tensor_get>, "readonly"},
+    {"AI.TENSORSET", command<tensor_set>, "write deny-oom", 1},
+    {"AI.TENSORGET", command<tensor_get>, "readonly", 1},
+    {"AI.MODELSTORE", command<model_store>, "write deny-oom", 1},
+    {"AI.MODELEXECUTE", command<model_execute>, "write deny-oom", 1},
+    {"AI.MODELGET", command<model_get>, "readonly", 1},
+    {"AI.MODELDEL", command<model_delete>, "write", 1},
+    {"AI.SCRIPTSET", command<script_set>, "write deny-oom", 1},
+    {"AI.SCRIPTRUN", command<script_run>, "write deny-oom", 1},
+    {"AI.SCRIPTGET", command<script_get>, "readonly", 1},
+    {"AI.SCRIPTDEL", command<script_delete>, "write", 1},
+    {"AI.INFO", command<info>, "readonly", 1},
+    {"AI.CONFIG", command<config>, "admin", 0},
 };
+
+// THREADS_PER_QUEUE n, INTRA_OP_PARALLELISM n, INTER_OP_PARALLELISM n; 0 is the default. By default an
+// operation uses one thread and a queue several: ranks ask at the same time, each for little.
+void configure(Arguments& arguments) {
+    int threads_per_queue = 0;
+    int intra_op = 1;
+    int inter_op = 1;
+    while (!arguments.done()) {
+        if (arguments.take("THREADS_PER_QUEUE")) {
+            threads_per_queue = static_cast<int>(arguments.integer("number of threads"));
+        } else if (arguments.take("INTRA_OP_PARALLELISM")) {
+            intra_op = static_cast<int>(arguments.integer("number of threads"));
+        } else if (arguments.take("INTER_OP_PARALLELISM")) {
+            inter_op = static_cast<int>(arguments.integer("number of threads"));
+        } else {
+            arguments.expect_done();
+        }
+    }
+    set_threads_per_queue(threads_per_queue);
+    at::set_num_threads(std::max(intra_op, 1));
+    at::set_num_interop_threads(std::max(inter_op, 1));
+}
+
+bool load(RedisModuleCtx* context) {
+    bool loaded = register_type<Tensor>(context, "pf-tensor") &&
+                  register_type<Model>(context, "pfl-model") && register_type<Script>(context, "pf-script");
+    for (const Command& command : commands) {
+        const int key = command.first_key;
+        loaded = loaded && RedisModule_CreateCommand(context, command.name, command.function,
+                                                     command.flags, key, key, key) == REDISMODULE_OK;
+    }
+    return loaded;
+}
 
 }  // namespace
 
@@ -29,16 +80,16 @@ extern "C" __attribute__((visibility("default"))) int RedisModule_OnLoad(
     RedisModuleCtx* context, RedisModuleString** words, int count) {
     using namespace tensorstore;
     if (load_module_api(context) != nullptr) {
-        return REDISMODULE_ERR;   // too old a server, which we cannot even write to the log of
+        return REDISMODULE_ERR;   // too old a server: it may lack even the log
     }
     RedisModule_SetModuleAttribs(context, "tensorstore", module_version, REDISMODULE_APIVER);
     RedisModule_SetModuleOptions(context, REDISMODULE_OPTIONS_HANDLE_IO_ERRORS);
-    bool loaded = register_type<Tensor>(context, "pf-tensor");
-    for (const Command& command : commands) {
-        loaded = loaded && RedisModule_CreateCommand(context, command.name, command.function,
-                                                     command.flags, 1, 1, 1) == REDISMODULE_OK;
+    try {
+        Arguments arguments(words, count, 0);
+        configure(arguments);
+    } catch (...) {
+        RedisModule_Log(context, "warning", "%s", current_error().c_str());
+        return REDISMODULE_ERR;
     }
-    (void)words;
-    (void)count;
-    return loaded ? REDISMODULE_OK : REDISMODULE_ERR;
+    return load(context) ? REDISMODULE_OK : REDISMODULE_ERR;
 }

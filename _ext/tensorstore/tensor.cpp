@@ -19,7 +19,7 @@ constexpr std::array dtypes{
 const DType& dtype_named(std::string_view name) {
     const auto found = std::ranges::find(dtypes, name, &DType::name);
     if (found == dtypes.end()) {
-        throw CommandError("ERR " + quoted(name) + " is not a data type: give FLOAT, DOUBLE, INT8, " +
+        throw CommandError("ERR " + in_quotes(name) + " is not a data type: give FLOAT, DOUBLE, INT8, " +
                            "INT16, INT32, INT64, UINT8 or UINT16");
     }
     return *found;

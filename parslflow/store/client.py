@@ -256,7 +256,8 @@ class StoreClient:
             cause = "it is full: give it more memory, or drain its lists faster"
             raise ParslflowError(f"Store {self.address}, {what}: {cause}.") from error
         except redis.RedisError as error:
-            raise ParslflowError(f"Store {self.address}, {what}: {error}.") from error
+            cause = str(error).rstrip(". ")
+            raise ParslflowError(f"Store {self.address}, {what}: {cause}.") from error
 
 
 def _place(address: str) -> dict[str, Any]:
