@@ -1,25 +1,30 @@
-"""Logs executions to CMF: a git and DVC folder of its own inside the run directory.
+"""Logs executions to CMF.
 
-CMF changes the branch of the git repository that it stands in, answers a failure with None, and
-wants its own process; here it gets all three (a folder, checks, the writer's process).
+Importing this module imports cmflib, which reads its settings from where the process stands: enter
+the run's :mod:`~parslflow.provenance.repository` first.
 """
 
 from __future__ import annotations
 
 import errno
+import functools
 import math
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
+
+from cmflib import cmf
+from cmflib.metadata_helper import link_execution_to_artifact
+from dvc.exceptions import DvcException  # type: ignore[import-untyped]
+from dvc.repo import Repo  # type: ignore[import-untyped]
+from ml_metadata.proto.metadata_store_pb2 import Event as Link  # type: ignore[attr-defined]
 
 from parslflow.errors import ParslflowError
 from parslflow.provenance.events import Value
@@ -34,51 +39,44 @@ from parslflow.provenance.schema import Started
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
 
-_ATTEMPTS = 6
-_DVC_CONFIG = """[core]
-    remote = local
-    analytics = false
-    check_update = false
-[cache]
-    type = "reflink,hardlink,copy"
-['remote "local"']
-    url = ../../dvc-remote
-"""
-# MLMD's database is no part of the history, and neither is what DVC keeps.
-_GIT_IGNORE = "/mlmd*\n"
-_DVC_IGNORE = "/config.local\n/tmp\n/cache\n"
+_ATTEMPTS = 4
+
+
+class _Pipeline(cmf.Cmf):  # type: ignore[misc]
+    """CMF's own class, with one shortcut."""
+
+    def log_python_env(self, url: str) -> Any:  # noqa: ANN401 - cmflib has no types
+        """Link an execution to the environment; log it only if CMF does not have it yet."""
+        known = [
+            artifact
+            for artifact in self.store.get_artifacts_by_type("Environment")
+            if artifact.name.startswith(f"{url}:")
+        ]
+        if not known:
+            return super().log_python_env(url)
+        return link_execution_to_artifact(
+            store=self.store,
+            execution_id=self.execution.id,
+            uri=known[0].uri,
+            input_name=known[0].name,
+            event_type=Link.INPUT,
+        )
 
 
 class Cmf:
-    """CMF's metadata of one run. It owns its process: the folder, the environment."""
+    """CMF's metadata of one run. Its process stands in the folder of that run's CMF."""
 
     def __init__(self, run: RunDir) -> None:
-        """Make the folder if it is not there yet, and import cmflib inside it."""
         self._run = run
         self._folder = run.provenance
-        _isolate(run)
-        _make_folder(self._folder)
-        # CMF and DVC read their settings from where they stand.
-        os.chdir(self._folder)
-
-        from cmflib import cmf
-        from cmflib import metadata_helper
-        from ml_metadata.proto import metadata_store_pb2 as mlmd
-
-        # A git command that was killed leaves this lock, and it would stop every later one. One
-        # that a killed writer left running has ended by now: the imports take a second.
-        Path(".git", "index.lock").unlink(missing_ok=True)
-        self._cmflib = cmf
-        self._link = metadata_helper.link_execution_to_artifact
-        self._event_types = mlmd.Event.Type  # type: ignore[attr-defined]
-        self._pipelines: dict[str, Any] = {}
+        self._pipelines: dict[str, _Pipeline] = {}
         self._uris: dict[str, str] = {}
         """The key in CMF, DVC's MD5, of each artifact by its SHA-256."""
 
-    def open_pipeline(self, name: str) -> Any:  # noqa: ANN401 - cmflib has no types
+    def open_pipeline(self, name: str) -> _Pipeline:
         """The one object of cmflib for the pipeline ``name``."""
         if name not in self._pipelines:
-            pipeline = self._cmflib.Cmf(str(self._folder / "mlmd"), pipeline_name=name)
+            pipeline = _Pipeline(str(self._folder / "mlmd"), pipeline_name=name)
             os.chdir(self._folder)
             for artifact in pipeline.store.get_artifacts():
                 if digest := artifact.custom_properties["sha256"].string_value:
@@ -132,7 +130,7 @@ class Cmf:
         for name, values in results.items():
             if ("Metrics", name) not in present:
                 self._checked(
-                    partial(pipeline.log_execution_metrics, name, _storable(values)),
+                    functools.partial(pipeline.log_execution_metrics, name, _storable(values)),
                     f"log the {name} of {started.execution}",
                 )
         pipeline.finalize()
@@ -141,7 +139,7 @@ class Cmf:
     def _checked(self, call: Callable[[], Any], what: str) -> Any:  # noqa: ANN401
         """The result of a call into CMF, which answers a failure with None.
 
-        A DVC command that a killed writer left behind holds DVC's lock for a second: try again.
+        Someone who looks at the versions with ``dvc`` holds its lock for a second: try again.
         """
         for attempt in range(_ATTEMPTS):
             time.sleep(attempt)
@@ -154,7 +152,7 @@ class Cmf:
             "journal is whole, so the next writer goes on from here."
         )
 
-    def _log_artifact(self, pipeline: Any, event: ArtifactEvent) -> None:  # noqa: ANN401
+    def _log_artifact(self, pipeline: _Pipeline, event: ArtifactEvent) -> None:
         used = event.event == "used"
         properties: dict[str, Value] = {
             **event.properties,
@@ -163,12 +161,12 @@ class Cmf:
             "size": event.size,
         }
         if event.sha256 in self._uris:
-            artifact = self._link(
+            artifact = link_execution_to_artifact(
                 store=pipeline.store,
                 execution_id=pipeline.execution.id,
                 uri=self._uris[event.sha256],
                 input_name=event.path,
-                event_type=self._event_types.INPUT if used else self._event_types.OUTPUT,
+                event_type=Link.INPUT if used else Link.OUTPUT,
             )
             _add_properties(pipeline, artifact, properties)
             return
@@ -215,7 +213,7 @@ class Cmf:
 
     def _log_series(
         self,
-        pipeline: Any,  # noqa: ANN401
+        pipeline: _Pipeline,
         execution: Any,  # noqa: ANN401
         series: str,
         rows: list[Mapping[str, Value]],
@@ -230,11 +228,11 @@ class Cmf:
         first_uuid = execution.properties["Execution_uuid"].string_value.split(",")[0]
         Path("cmf_artifacts", first_uuid, "metrics", series).unlink(missing_ok=True)
         self._checked(
-            partial(pipeline.commit_metrics, series),
+            functools.partial(pipeline.commit_metrics, series),
             f"log the metrics {series} of {execution.name}",
         )
 
-    def _outputs(self, pipeline: Any, execution_id: int) -> set[tuple[str, str]]:  # noqa: ANN401
+    def _outputs(self, pipeline: _Pipeline, execution_id: int) -> set[tuple[str, str]]:
         """Type and short name of the metrics that CMF has of an execution."""
         events = pipeline.store.get_events_by_execution_ids([execution_id])
         artifacts = pipeline.store.get_artifacts_by_id([event.artifact_id for event in events])
@@ -245,47 +243,25 @@ class Cmf:
         }
 
 
-def _isolate(run: RunDir) -> None:
-    """Keep the user's git and DVC settings, and a git command that we run under, out."""
-    for name in list(os.environ):
-        if name.startswith(("GIT_", "DVC_")) or name == "CONFIG_FILE":
-            del os.environ[name]
-    settings = run.provenance.parent / "settings"
-    os.environ.update(
-        GIT_CONFIG_GLOBAL=os.devnull,
-        GIT_CONFIG_NOSYSTEM="1",
-        DVC_NO_ANALYTICS="1",
-        DVC_GLOBAL_CONFIG_DIR=str(settings / "global"),
-        DVC_SYSTEM_CONFIG_DIR=str(settings / "system"),
-        DVC_SITE_CACHE_DIR=str(settings / "site-cache"),
-        # CMF calls 'dvc' and 'pip' by name.
-        PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-    )
+def _add_to_dvc(path: str, _: int) -> None:
+    """Give a file to DVC, which stages its ``.dvc`` file in git; a failure leaves it without hash.
+
+    CMF's own starts a ``dvc`` process for each file, which takes a second.
+    """
+    try:
+        _dvc().add([path])
+    except DvcException as error:
+        print(f"DVC did not add {path}: {error}", file=sys.stderr)
 
 
-def _make_folder(folder: Path) -> None:
-    """Make CMF's folder with git and DVC: whole, or not at all."""
-    if folder.exists():
-        return
-    new = folder.with_name(f"{folder.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    (new / ".dvc").mkdir(parents=True)
-    (new / ".dvc" / "config").write_text(_DVC_CONFIG)
-    (new / ".dvc" / ".gitignore").write_text(_DVC_IGNORE)
-    (new / ".dvcignore").touch()
-    (new / ".gitignore").write_text(_GIT_IGNORE)
-    for command in (
-        # CMF names the branch after its database.
-        ["init", "--quiet", "--template=", "--initial-branch=mlmd"],
-        ["config", "user.name", "parslflow"],
-        ["config", "user.email", "parslflow@localhost"],
-        ["config", "gc.auto", "0"],
-        ["remote", "add", "origin", "file:///dev/null"],
-        ["add", "--all"],
-        ["commit", "--quiet", "--message=Begin"],
-    ):
-        subprocess.run(["git", *command], cwd=new, check=True)
-    new.rename(folder)
+@functools.cache
+def _dvc() -> Repo:
+    return Repo()
+
+
+cmf.commit_output = _add_to_dvc
+# The environment of the writer stays the same while it runs; asking pip takes half a second.
+cmf.get_python_env = functools.cache(cmf.get_python_env)
 
 
 def _link_or_copy(source: Path, target: Path, *, link: bool) -> None:
@@ -336,7 +312,7 @@ def _storable(values: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _restore_floats(
-    pipeline: Any,  # noqa: ANN401
+    pipeline: _Pipeline,
     execution: Any,  # noqa: ANN401
     properties: Mapping[str, Value],
 ) -> None:
@@ -348,7 +324,7 @@ def _restore_floats(
 
 
 def _add_properties(
-    pipeline: Any,  # noqa: ANN401
+    pipeline: _Pipeline,
     artifact: Any,  # noqa: ANN401
     properties: Mapping[str, Value],
 ) -> None:

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from parslflow.errors import ParslflowError
+from parslflow.provenance import repository
 from parslflow.provenance.schema import Event
 from parslflow.provenance.schema import Started
 from parslflow.provenance.schema import has_ended
@@ -117,9 +118,10 @@ class Writer:
 
 def _follow(run: RunDir, pipeline: str) -> None:
     """Log the journal's executions until told to stop, or until the parent is gone."""
+    parent = os.getppid()
+    repository.enter(run.provenance)
     from parslflow.provenance.cmf import Cmf
 
-    parent = os.getppid()
     cmf = Cmf(run)
     cmf.open_pipeline(pipeline)
     state = _read_state(run)

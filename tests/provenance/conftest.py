@@ -48,7 +48,7 @@ def logged_run(tmp_path_factory: pytest.TempPathFactory) -> LoggedRun:
         environment.setenv("GIT_DIR", str(repository / ".git"))
         environment.setenv("GIT_INDEX_FILE", str(repository / ".git" / "index"))
         for logged in range(3):
-            states.append(_kill_writer(root, logged, extra_seconds=0.5 + 0.7 * logged))
+            states.append(_kill_writer(root, logged, extra_seconds=0.1 + 0.05 * logged))
         with Writer(root, PIPELINE) as writer:
             writer.flush(timeout_s=200)
     return LoggedRun(root, contents, before, _repository_state(repository), states)
