@@ -49,7 +49,7 @@ class Address:
             temporary.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
 
     def environment(self) -> dict[str, str]:
-        """The environment variables by which simulations find the store, as SmartRedis reads them."""
+        """The environment variables by which simulations find the store, as in SmartRedis."""
         variables = {"SSDB": self.address, "SR_DB_TYPE": "Standalone"}
         if self.password_file is not None:
             variables["PARSLFLOW_STORE_PASSWORD_FILE"] = os.fspath(self.password_file)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from redis.retry import Retry
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.store import wire
+from parslflow.store.address import Address
 from parslflow.store.wire import Array
 from parslflow.store.wire import Dataset
 from parslflow.store.wire import Metadata
@@ -66,20 +65,9 @@ class StoreClient:
         Raises:
             ParslflowError: The file did not appear, or is not one of a store.
         """
-        deadline = time.monotonic() + wait_s
-        while not path.exists():
-            if time.monotonic() >= deadline:
-                raise ParslflowError(
-                    f"{path} is not there after {wait_s:g} s: the store has not started, see the "
-                    "log beside it."
-                )
-            time.sleep(0.05)
-        try:
-            published = json.loads(path.read_text())
-            address, password_file = published["address"], published["password_file"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ParslflowError(f"{path} is not the address file of a store.") from error
-        return cls(address, Path(password_file) if password_file else None)
+        published = Address.load(path, wait_s)
+        password_file = published.password_file
+        return cls(published.address, Path(password_file) if password_file else None)
 
     def __enter__(self) -> StoreClient:
         return self

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import select
@@ -24,6 +23,7 @@ from parslflow.records import Inputs
 from parslflow.records import Record
 from parslflow.records import Report
 from parslflow.rundir import atomic_path
+from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
 
 Listen = Literal["unix", "loopback"]
@@ -126,12 +126,8 @@ class StoreServer:
         except BaseException:
             self._stop()
             raise
-        published = {
-            "address": self.address,
-            "password_file": str(self.password_file) if self.password_file else None,
-        }
-        with atomic_path(self.address_file) as path:
-            _write_private(path, json.dumps(published) + "\n")
+        password_file = str(self.password_file) if self.password_file else None
+        Address(self.address, password_file).publish(self.address_file)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -184,7 +180,8 @@ class StoreServer:
             port = free.getsockname()[1]
         password = secrets.token_urlsafe(32)
         with atomic_path(self.password_file) as temporary:
-            _write_private(temporary, password)
+            temporary.touch(mode=0o600)
+            temporary.write_text(password)
         self.address = f"127.0.0.1:{port}"
         return ["bind 127.0.0.1", f"port {port}", f"requirepass {password}"]
 
@@ -267,11 +264,6 @@ class _Owner:
         """Wait at most ``seconds`` for the owner to end; whether it has."""
         self._gone = self._gone or bool(self._poll.poll(seconds * 1000))
         return self._gone
-
-
-def _write_private(path: Path, text: str) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
 
 
 def _quoted(path: Path) -> str:
