@@ -50,7 +50,7 @@ program phillips
   end if
   call exchange(b, [field(s%h), field(s%u), field(s%v, on_v=.true.), field(s%eddy_energy)])
   now = measure(b, chosen%dt, s)
-  if (.not. now%wave_cfl < largest_wave_cfl) call stop_unstable()
+  if (.not. (now%finite .and. now%wave_cfl < largest_wave_cfl)) call stop_unstable()
 
   writes = chosen%file /= ''
   streams = chosen%list /= ''
@@ -109,24 +109,43 @@ contains
 
     if (asks) call net%report(b, outside, milliseconds)
     if (b%rank /= 0) return
-    write (output_unit, '(2(a, f0.1), 4(a, es0.3))', advance='no') 'day ', &
-      n / real(chosen%steps(1.0_dp), dp), ' of ', chosen%days, ' kinetic_energy=', now%kinetic_energy, &
-      ' max_speed=', now%max_speed, ' cfl=', now%cfl, ' mass_error=', now%mass_error
-    if (chosen%scheme /= 'none') write (output_unit, '(a, es0.3)', advance='no') ' eke_mean=', depth * now%eddy_energy
-    if (asks) write (output_unit, '(2(a, es0.3))', advance='no') ' out_of_range=', outside, &
-      ' inference_ms=', milliseconds
+    write (output_unit, '(12a)', advance='no') 'day ', decimal(n / real(chosen%steps(1.0_dp), dp)), ' of ', &
+      decimal(chosen%days), ' kinetic_energy=', scientific(now%kinetic_energy), ' max_speed=', &
+      scientific(now%max_speed), ' cfl=', scientific(now%cfl), ' mass_error=', scientific(now%mass_error)
+    if (chosen%scheme /= 'none') write (output_unit, '(2a)', advance='no') ' eke_mean=', &
+      scientific(depth * now%eddy_energy)
+    if (asks) write (output_unit, '(4a)', advance='no') ' out_of_range=', scientific(outside), &
+      ' inference_ms=', scientific(milliseconds)
     write (output_unit, '()')
     flush (output_unit)
   end subroutine progress
 
   !> End a run whose time step is too long.
   subroutine stop_unstable()
-    character(200) :: sentence
 
-    write (sentence, '(a, f0.2, a, es9.2, a, f0.1, a)') 'unstable on day ', s%day(), ' with a largest speed of ', &
-      now%max_speed, ' m/s: make dt shorter than ', chosen%dt, ' s or the perturbation smaller.'
-    call stop_all(sentence)
+    call stop_all('unstable on day '//decimal(s%day())//' with a largest speed of '//scientific(now%max_speed) &
+      //' m/s: make dt shorter than '//decimal(chosen%dt)//' s or the perturbation smaller.')
   end subroutine stop_unstable
+
+  !> A number with one digit after the point.
+  function decimal(value) result(text)
+    real(dp), intent(in) :: value
+    character(:), allocatable :: text
+    character(24) :: digits
+
+    write (digits, '(f24.1)') value
+    text = trim(adjustl(digits))
+  end function decimal
+
+  !> A number with an exponent.
+  function scientific(value) result(text)
+    real(dp), intent(in) :: value
+    character(:), allocatable :: text
+    character(10) :: digits
+
+    write (digits, '(es10.2)') value
+    text = trim(adjustl(digits))
+  end function scientific
 
   !> A command line argument.
   function command_argument(number) result(value)

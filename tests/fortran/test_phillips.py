@@ -1,0 +1,446 @@
+"""The two-layer model, run by a real mpiexec on a small grid."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
+
+from parslflow.store.client import StoreClient
+from parslflow.store.server import StoreServer
+
+NX, NY, DX, DT = 24, 32, 5.0e4, 1800.0
+DEPTH, REDUCED_GRAVITY, CORIOLIS, BETA = 2000.0, 0.0196, 6.49e-5, 2.0e-11
+HALO = 4
+FEATURES = ("KE_vert_sum", "RV_vert_avg", "slope_vert_avg", "Rd_dx")
+PROGNOSTIC = ("h", "u", "v", "eddy_energy", "du_1", "du_2", "dv_1", "dv_2")
+
+Fields = dict[str, NDArray[np.float64]]
+Value = str | int | float
+Simulate = Callable[..., "Simulation"]
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A run of the model that has ended."""
+
+    folder: Path
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def restart(self) -> Path:
+        return self.folder / "restart.nc"
+
+    @property
+    def daily(self) -> Path:
+        return self.folder / "daily.nc"
+
+    @property
+    def days(self) -> list[dict[str, float]]:
+        """The progress lines' values."""
+        lines = [line.split() for line in self.stdout.splitlines() if line.startswith("day ")]
+        return [
+            {"day": float(words[1])}
+            | {key: float(value) for key, value in (word.split("=") for word in words[4:])}
+            for words in lines
+        ]
+
+
+def as_namelist(value: Value) -> str:
+    return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+@pytest.fixture(scope="session")
+def launch(
+    phillips: Path,
+    mpiexec: Callable[..., tuple[int, str, str]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Simulate:
+    """Runs the model on a namelist's text, whatever comes of it."""
+
+    def run(text: str, ranks: int = 1, **environment: str) -> Simulation:
+        folder = tmp_path_factory.mktemp("phillips")
+        (folder / "input.nml").write_text(text, encoding="utf-8")
+        return Simulation(
+            folder, *mpiexec(ranks, [str(phillips), "input.nml"], folder, environment)
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def simulate(launch: Simulate) -> Simulate:
+    """Runs a small case of the model to its end, with groups of the namelist as keywords."""
+    small: dict[str, dict[str, Value]] = {
+        "domain": {"nx": 24, "ny": 32, "dx": 5.0e4},
+        "time": {"dt": 1800.0, "days": 1.0},
+    }
+
+    def run(
+        ranks: int = 1, environment: Mapping[str, str] | None = None, **groups: dict[str, Value]
+    ) -> Simulation:
+        text = ""
+        for group in {**small, **groups}:
+            values = small.get(group, {}) | groups.get(group, {})
+            pairs = ", ".join(f"{key} = {as_namelist(value)}" for key, value in values.items())
+            text += f"&{group} {pairs} /\n"
+        done = launch(text, ranks, **(environment or {}))
+        assert done.code == 0, done.stderr
+        assert done.stderr == ""
+        return done
+
+    return run
+
+
+def read(path: Path, *names: str) -> Fields:
+    with h5py.File(path) as file:
+        return {name: file[name][...] for name in names}
+
+
+def assert_same_state(one: Path, other: Path) -> None:
+    """Equal to the last bit."""
+    for name, values in read(one, *PROGNOSTIC).items():
+        assert_array_equal(values, read(other, name)[name], err_msg=name)
+
+
+def expected_features(h: NDArray, u: NDArray, v: NDArray) -> Fields:
+    """The features by their definition, from a state [layer, j, i] with velocity on the faces."""
+    west = np.roll(u, 1, axis=2)
+    south = np.concatenate([np.zeros_like(v[:, :1]), v[:, :-1]], axis=1)
+    energy = 0.25 * (u**2 + west**2 + v**2 + south**2)
+    vorticity = np.zeros((2, NY + 1, NX))  # at the eastern corners, from the southern wall
+    vorticity[:, 1:-1] = (np.roll(v, -1, axis=2) - v)[:, :-1] / DX - np.diff(u, axis=1) / DX
+    vorticity = 0.5 * (vorticity[:, 1:] + vorticity[:, :-1])
+    vorticity = 0.5 * (vorticity + np.roll(vorticity, 1, axis=2))
+    x_slope = (np.roll(h[1], -1, axis=1) - np.roll(h[1], 1, axis=1)) / (2 * DX)
+    at_faces = np.pad(np.diff(h[1], axis=0), ((1, 1), (0, 0))) / DX
+    y_slope = 0.5 * (at_faces[1:] + at_faces[:-1])
+    f = (CORIOLIS + BETA * DX * (np.arange(NY) + 0.5))[:, None]
+    c = np.sqrt(REDUCED_GRAVITY * h[0] * h[1] / (h[0] + h[1]))
+    return {
+        "KE_vert_sum": (h * energy).sum(axis=0),
+        "RV_vert_avg": (h * vorticity).sum(axis=0),
+        "slope_vert_avg": np.hypot(x_slope, y_slope),
+        "Rd_dx": c / np.sqrt(2 * DX**2 * (f**2 + 2 * c * BETA)),
+    }
+
+
+@pytest.fixture(scope="module")
+def lively(simulate: Simulate) -> Simulation:
+    """Two days of strong noise with all terms on, on one rank."""
+    return simulate(
+        time={"days": 2.0}, physics={"perturbation": 0.5}, meke={"scheme": "prognostic"}
+    )
+
+
+def test_mass_is_conserved_to_rounding(simulate: Simulate) -> None:
+    done = simulate(2, time={"days": 20.0}, physics={"perturbation": 1.0})
+    h = read(done.restart, "h")["h"]
+    assert abs(h.sum() / (NX * NY * DEPTH) - 1) < 1e-13
+    assert h.min() > 50
+    assert all(abs(day["mass_error"]) < 1e-13 for day in done.days)
+    assert [day["day"] for day in done.days] == list(range(1, 21))
+
+
+@pytest.mark.parametrize(
+    ("ranks", "px", "py"), [(2, 0, 0), (2, 2, 1), (4, 2, 2), (5, 5, 1), (6, 1, 6), (6, 3, 2)]
+)
+def test_ranks_do_not_change_the_result(
+    simulate: Simulate, lively: Simulation, ranks: int, px: int, py: int
+) -> None:
+    """Not even by rounding, not even with blocks of unequal size as 5 by 1 has."""
+    done = simulate(
+        ranks,
+        domain={"px": px, "py": py},
+        time={"days": 2.0},
+        physics={"perturbation": 0.5},
+        meke={"scheme": "prognostic"},
+    )
+    assert_same_state(done.restart, lively.restart)
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_a_restart_is_exact(simulate: Simulate, lively: Simulation, ranks: int) -> None:
+    settings = {"physics": {"perturbation": 0.5}, "meke": {"scheme": "prognostic"}}
+    first = simulate(2, time={"days": 1.0}, **settings)
+    second = simulate(ranks, time={"days": 1.0, "restart_in": str(first.restart)}, **settings)
+    assert_same_state(second.restart, lively.restart)
+    assert read(second.daily, "time")["time"] == [2.0]
+    assert [day["day"] for day in second.days] == [1.0]
+
+
+def test_the_jet_stays_nearly_balanced(simulate: Simulate) -> None:
+    """Its depth mean is not balanced at the start and sloshes for some days."""
+    done = simulate(time={"days": 5.0}, physics={"perturbation": 0.0})
+    y = DX * (np.arange(NY) + 0.5)
+    jet = (y - 8.0e5) / 2.0e5
+    u1 = 300 / 2.0e5 / np.cosh(jet) ** 2 * REDUCED_GRAVITY / (CORIOLIS + BETA * y)
+    state = read(done.restart, "h", "u", "v")
+    assert u1.max() > 0.35
+    assert_allclose(state["u"][0], np.broadcast_to(u1[:, None], (NY, NX)), atol=0.02)
+    assert_allclose(state["u"][1], 0, atol=0.02)
+    assert_allclose(state["v"], 0, atol=0.04)
+    h1 = 500 - 300 * np.tanh(jet)
+    assert_allclose(state["h"][0], np.broadcast_to(h1[:, None], (NY, NX)), atol=1)
+    assert np.ptp(state["u"], axis=2).max() < 1e-12, "what starts without waves stays without"
+
+
+def test_thickness_diffusion_flattens_the_interface(simulate: Simulate) -> None:
+    """A zonal jet of 200 km width on a coarse grid loses height as the diffusion equation says."""
+    days, khth = 2.0, 2000.0
+    still, diffused = (
+        read(
+            simulate(
+                time={"days": days},
+                physics={"perturbation": 0.0, "sponge_days": 1e6},
+                meke={"khth": value},
+            ).restart,
+            "h",
+        )["h"][1].mean(axis=1)
+        for value in (0.0, khth)
+    )
+    y = DX * (np.arange(NY) + 0.5)
+    jet = (y - 8.0e5) / 2.0e5
+    curvature = -2 * 300 / 2.0e5**2 * np.tanh(jet) / np.cosh(jet) ** 2
+    loss = khth * days * 86400 * curvature
+    assert loss.max() > 1
+    assert np.corrcoef(diffused - still, loss)[0, 1] > 0.9
+    assert 0.3 < np.dot(diffused - still, loss) / np.dot(loss, loss) < 1.3
+
+
+def test_the_sponge_restores_the_zonal_mean(simulate: Simulate) -> None:
+    """Noise moves the zonal mean; a fast sponge brings it back, a slow one does not."""
+    y = DX * (np.arange(NY) + 0.5)
+    aim = 1500 + 300 * np.tanh((y - 8.0e5) / 2.0e5)
+    fast, slow = (
+        simulate(time={"days": 4.0}, physics={"perturbation": 1.0, "sponge_days": days})
+        for days in (0.02, 1e4)
+    )
+    distance = [
+        np.abs(read(done.restart, "h")["h"][1].mean(axis=1) - aim).max() for done in (fast, slow)
+    ]
+    assert distance[0] < 0.2 * distance[1]
+
+
+def test_daily_output_holds_the_features_of_the_state(lively: Simulation) -> None:
+    state = read(lively.restart, "h", "u", "v", "eddy_energy")
+    with h5py.File(lively.daily) as daily:
+        assert daily["time"][...].tolist() == [1.0, 2.0]
+        assert daily["h"].shape == daily["u"].shape == daily["v"].shape == (2, 2, NY, NX)
+        for name in ("h", "u", "v"):
+            assert_allclose(daily[name][-1], state[name], rtol=1e-6)
+        for name, values in expected_features(state["h"], state["u"], state["v"]).items():
+            scale = np.abs(values).max()
+            assert_allclose(daily[name][-1], values, rtol=1e-5, atol=1e-6 * scale, err_msg=name)
+            assert daily[name].attrs["units"]
+        assert_allclose(daily["EKE"][-1], DEPTH * state["eddy_energy"], rtol=1e-6)
+        assert daily["Kh"][...].min() > 0
+        assert_allclose(daily["e"][-1, 1], state["h"][1] - DEPTH, rtol=1e-6)
+        assert_allclose(daily["xh"][...], DX * (np.arange(NX) + 0.5))
+        assert_allclose(daily["yq"][...], DX * (np.arange(NY) + 1))
+
+
+def test_without_a_scheme_there_is_no_eddy_energy(simulate: Simulate) -> None:
+    done = simulate(output={"interval_days": 0.5}, time={"days": 1.0, "restart_out": "end.nc"})
+    with h5py.File(done.daily) as daily:
+        assert "EKE" not in daily
+        assert daily["time"][...].tolist() == [0.5, 1.0]
+    assert (done.folder / "end.nc").is_file()
+    assert not list(done.folder.glob("*.part"))
+
+
+GRID = "&domain nx=24 ny=32 dx=5e4 /\n"
+
+
+@pytest.mark.parametrize(
+    ("ranks", "text", "words"),
+    [
+        (2, "&domain nx=24 nz=3 /", ["input.nml", "&domain", "nz"]),
+        (2, "&fysics perturbation=1. /", ["input.nml", "&fysics", "physics"]),
+        (1, "&domain nx=24\n&time dt=900. /", ["input.nml", "&domain", "slash"]),
+        (1, "&time dt=1000. /", ["dt", "86400"]),
+        (1, "&time days=-1. /", ["days"]),
+        (1, "&meke scheme='magic' /", ["scheme", "prognostic"]),
+        (1, "&meke scheme='network' /", ["model"]),
+        (1, "&stream list='tiles' /", ["run"]),
+        (3, "&domain nx=24 ny=32 px=2 py=2 /", ["2 by 2", "3 ranks", "px*py"]),
+        (3, "&domain nx=24 ny=8 px=1 /", ["24 by 8", "fewer ranks"]),
+        (2, GRID + "&time dt=21600. /", ["day 0.0", "dt shorter"]),
+        (2, GRID + "&time restart_in='none.nc' /", ["none.nc", "restart_in"]),
+        (2, GRID + "&time restart_in='input.nml' /", ["input.nml", "restart_in"]),
+        (2, GRID + "&time days=0.5 restart_out='no/restart.nc' /", ["no/restart.nc", "folder"]),
+        (2, GRID + "&stream list='tiles' run='high' /", ["SSDB"]),
+    ],
+)
+def test_bad_input_ends_with_one_sentence(
+    launch: Simulate, monkeypatch: pytest.MonkeyPatch, ranks: int, text: str, words: list[str]
+) -> None:
+    monkeypatch.delenv("SSDB", raising=False)
+    assert_one_sentence(launch(text + "\n", ranks), *words)
+
+
+def assert_one_sentence(done: Simulation, *words: str) -> None:
+    assert done.code != 0
+    assert done.stderr.startswith("phillips: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.rstrip().endswith(".")
+    for word in words:
+        assert word in done.stderr
+
+
+def test_a_restart_of_another_grid_is_refused(launch: Simulate, lively: Simulation) -> None:
+    text = f"&domain nx=24 ny=36 dx=5e4 /\n&time restart_in='{lively.restart}' /\n"
+    assert_one_sentence(launch(text, 2), str(lively.restart), "24 by 32", "24 by 36")
+
+
+def test_a_flow_that_blows_up_stops_naming_the_day(
+    launch: Simulate, lively: Simulation, tmp_path: Path
+) -> None:
+    broken = tmp_path / "restart.nc"
+    broken.write_bytes(lively.restart.read_bytes())
+    with h5py.File(broken, "r+") as file:
+        file["u"][1, 20, 10] = np.nan
+    text = GRID + f"&time dt=1800. restart_in='{broken}' /\n"
+    assert_one_sentence(launch(text, 2), "day 2.0", "dt shorter")
+
+
+def test_another_time_step_can_go_on_from_a_restart(simulate: Simulate, lively: Simulation) -> None:
+    done = simulate(time={"dt": 900.0, "restart_in": str(lively.restart)})
+    assert 0 < done.days[-1]["kinetic_energy"] < 0.02
+
+
+def test_every_rank_streams_its_tile(
+    simulate: Simulate, store: StoreClient, store_server: StoreServer
+) -> None:
+    done = simulate(
+        4,
+        {"SSDB": store_server.address},
+        domain={"px": 2, "py": 2},
+        time={"days": 2.0},
+        physics={"perturbation": 0.5},
+        stream={"list": "tiles", "run": "high-1"},
+    )
+    names = store.drain_list("tiles")
+    assert names[-1] == "high-1_end"
+    assert sorted(names[:-1]) == [
+        f"high-1_000000{day}.00000_{rank:06d}" for day in (1, 2) for rank in range(4)
+    ]
+    end = store.get_dataset("high-1_end").metadata
+    assert {key: list(value) for key, value in end.items()} == {
+        "times": [2],
+        "status": [0],
+        "run": ["high-1"],
+    }
+
+    daily = read(done.daily, *FEATURES)
+    for name in names[:-1]:
+        tile = store.get_dataset(name)
+        about = {key: value[0] for key, value in tile.metadata.items()}
+        assert about["run"] == "high-1"
+        assert (about["ranks"], about["ieg"], about["jeg"]) == (4, NX, NY)
+        assert about["rank"] == int(name[-6:])
+        first_i, first_j = about["idg_offset"], about["jdg_offset"]  # of the array, 0-based
+        assert about["iec"] - about["isc"] + 1 == NX // 2
+        assert about["jec"] - about["jsc"] + 1 == NY // 2
+        i = (first_i + np.arange(NX // 2 + 2 * HALO)) % NX
+        j = first_j + np.arange(NY // 2 + 2 * HALO)
+        inside = (j >= 0) & (j < NY)
+        assert inside.sum() == NY // 2 + HALO
+        for field in FEATURES:
+            values = tile.tensors[field]
+            assert values.dtype == np.float64
+            assert values.shape == (i.size, j.size)
+            assert np.isnan(values[:, ~inside]).all()
+            whole = daily[field][int(about["day"]) - 1]
+            scale = np.abs(whole).max()
+            assert_allclose(
+                values[:, inside].T, whole[np.ix_(j[inside], i)], rtol=1e-6, atol=1e-6 * scale
+            )
+
+
+NETWORK = """
+import sys, torch
+class Network(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weights = torch.tensor([1.0, 3.0, 100.0, 10.0], dtype=torch.float64)
+        eke = (x * weights).sum(1)
+        return torch.log1p(eke * float(sys.argv[2])).to(torch.float32)
+torch.jit.trace(Network(), torch.ones(5, 4, dtype=torch.float64)).save(sys.argv[1])
+"""
+
+
+def network(path: Path, factor: float) -> bytes:
+    """A TorchScript model: ln(1 + EKE) with EKE a weighted sum of the features."""
+    subprocess.run([sys.executable, "-c", NETWORK, str(path), str(factor)], check=True, timeout=60)
+    return path.read_bytes()
+
+
+def test_the_network_gives_the_eddy_energy(
+    simulate: Simulate,
+    store: StoreClient,
+    store_server: StoreServer,
+    lively: Simulation,
+    tmp_path: Path,
+) -> None:
+    store.set_model("eke", network(tmp_path / "model.pt", 1.0))
+    one_step = DT / 86400
+    done = simulate(
+        4,
+        {"SSDB": store_server.address},
+        domain={"px": 2, "py": 2},
+        time={"days": one_step, "restart_in": str(lively.restart)},
+        meke={"scheme": "network"},
+        network={"model": "eke", "label": "resnet-7", "filter_scale": 8.0e4},
+        output={"interval_days": one_step},
+    )
+    found = expected_features(**read(lively.restart, "h", "u", "v"))
+    eke = (
+        found["KE_vert_sum"]
+        + 3 * found["RV_vert_avg"]
+        + 100 * found["slope_vert_avg"]
+        + 10 * found["Rd_dx"] * DX / 8.0e4
+    )
+    with h5py.File(done.daily) as daily:
+        assert_allclose(daily["EKE"][0], eke, rtol=2e-5, atol=1e-4)
+        assert daily.attrs["model"] == b"resnet-7"
+        assert daily["model"][0].tobytes() == b"resnet-7"
+    [day] = done.days
+    assert day["out_of_range"] == 0
+    assert day["inference_ms"] > 0
+    assert day["eke_mean"] == pytest.approx(eke.mean(), rel=0.01)
+
+
+def test_answers_out_of_range_are_bounded_and_counted(
+    simulate: Simulate, store: StoreClient, store_server: StoreServer, tmp_path: Path
+) -> None:
+    store.set_model("eke", network(tmp_path / "model.pt", 1e9))
+    done = simulate(
+        2,
+        {"SSDB": store_server.address},
+        time={"days": 0.25},
+        meke={"scheme": "network"},
+        network={"model": "eke"},
+        output={"interval_days": 0.25},
+    )
+    assert done.days[-1]["out_of_range"] == 1
+    assert_allclose(read(done.daily, "EKE")["EKE"], 2 * DEPTH)
+
+
+def test_a_model_that_is_not_in_the_store_ends_with_one_sentence(
+    launch: Simulate, store: StoreClient, store_server: StoreServer
+) -> None:
+    del store  # empties the store
+    text = GRID + "&meke scheme='network' /\n&network model='nobody' /\n"
+    assert_one_sentence(launch(text, 2, SSDB=store_server.address), "nobody")
