@@ -205,9 +205,10 @@ def _load(network: nn.Module, path: Path, name: str) -> None:
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except (OSError, RuntimeError, EOFError, TypeError, pickle.UnpicklingError) as error:
+        cause = (str(error) or "it is cut").splitlines()[0]
         raise UsageError(
-            f"{path} does not hold the weights of {name} ({str(error).splitlines()[0]}): give the "
-            "weights of an earlier training of the same network."
+            f"{path} does not hold the weights of {name} ({cause}): give the weights of an earlier "
+            "training of the same network."
         ) from error
 
 
