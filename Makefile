@@ -51,16 +51,19 @@ system:
 	$$sudo apt-get update -qq; \
 	DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $(APT)
 
-# torch comes first, so that nothing pulls in another build of it.
-build/python.done: pyproject.toml constraints.txt | system
+# Every package is pinned, so nothing is resolved anew. torch comes first: its wheel may be local.
+build/python.done: requirements.txt | system
 	@mkdir -p build
 	$$(command -v $(PYTHON) || command -v python3) -m venv .venv
 	$(BIN)/pip install -q torch==2.13.0
-	$(BIN)/pip install -q -c constraints.txt setuptools wheel cython numpy
-	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e '.[test]'
+	$(BIN)/pip install -q --no-deps -r requirements.txt
 	touch $@
 
-build/kernels.done: build/python.done setup.py $(KERNELS)
+build/install.done: build/python.done pyproject.toml setup.py
+	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	touch $@
+
+build/kernels.done: build/install.done $(KERNELS)
 	$(BIN)/python setup.py -q build_ext --inplace
 	touch $@
 

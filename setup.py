@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy
@@ -9,6 +11,7 @@ import torch
 from Cython.Build import cythonize
 from setuptools import Extension
 from setuptools import setup
+from setuptools.command.build_ext import build_ext
 from torch.utils.cpp_extension import include_paths
 
 KERNELS = [
@@ -43,7 +46,27 @@ STORE_MODULE = Extension(
     language="c++",
 )
 
+
+class BuildExtensions(build_ext):
+    """Compiles the files of an extension at the same time: libtorch's headers take long."""
+
+    def build_extensions(self) -> None:
+        """Build all extensions."""
+        compile_files = self.compiler.compile
+
+        def compile_at_once(sources: list[str], **options: object) -> list[str]:
+            with ThreadPool(os.cpu_count()) as pool:
+                parts = pool.map(lambda source: compile_files([source], **options), sources)
+            return [made for part in parts for made in part]
+
+        self.compiler.compile = compile_at_once
+        super().build_extensions()
+
+
 setup(
+    cmdclass={"build_ext": BuildExtensions},
+    # One place for object files, whether pip or setup.py builds.
+    options={"build_ext": {"build_temp": "build/objects"}},
     ext_modules=[
         *cythonize(
             KERNELS,
