@@ -12,6 +12,10 @@ import sys
 import sysconfig
 import tempfile
 import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 from typing import Literal
@@ -68,10 +72,12 @@ def serve(inputs: ServeInputs, report: Report) -> Record:
         ParslflowError: The server did not start, or ended by itself.
     """
     started = time.monotonic()
-    with StoreServer(inputs.folder, inputs.listen, inputs.memory_mb) as server:
+    with (
+        StoreServer(inputs.folder, inputs.listen, inputs.memory_mb) as server,
+        _watch(inputs.owner_pid) as owner_ends_within,
+    ):
         report("store", address=server.address)
-        owner = _Owner(inputs.owner_pid)
-        while not inputs.stop_file.exists() and not owner.gone_within(POLL_S):
+        while not inputs.stop_file.exists() and not owner_ends_within(POLL_S):
             server.check()
         metrics = server.usage()
     return Record(metrics={"seconds": round(time.monotonic() - started, 1), **metrics})
@@ -109,17 +115,17 @@ class StoreServer:
     def __enter__(self) -> StoreServer:
         module = module_path()
         self.folder.mkdir(parents=True, exist_ok=True)
-        settings = [
-            *self._listen(),
-            'save ""',
-            "appendonly no",
-            "daemonize no",
-            f"dir {_quoted(self.folder)}",
-            f"maxmemory {self._memory_mb}mb",
-            "maxmemory-policy noeviction",
-            f"loadmodule {_quoted(module)}",
-        ]
         try:
+            settings = [
+                *self._listen(),
+                'save ""',
+                "appendonly no",
+                "daemonize no",
+                f"dir {_quoted(self.folder)}",
+                f"maxmemory {self._memory_mb}mb",
+                "maxmemory-policy noeviction",
+                f"loadmodule {_quoted(module)}",
+            ]
             with self.log.open("ab") as log:
                 self._process = self._start(settings, log)
             self._wait_until_ready()
@@ -146,12 +152,11 @@ class StoreServer:
 
     def check(self) -> None:
         """Raise `ParslflowError` if the server has ended."""
-        if self._process is None or self._process.poll() is not None:
+        if self._process is not None and self._process.poll() is not None:
             lines = self.log.read_text(errors="replace").splitlines()
-            code = self._process.returncode if self._process else "none"
             raise ParslflowError(
-                f"The store's server ended by itself (exit code {code}), see {self.log}: "
-                f"{' | '.join(lines[-3:])}"
+                f"The store's server ended by itself (exit code {self._process.returncode}), see "
+                f"{self.log}: {' | '.join(lines[-3:])}"
             )
 
     def usage(self) -> dict[str, str | int | float]:
@@ -198,11 +203,9 @@ class StoreServer:
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
         assert process.stdin is not None  # noqa: S101
-        try:
+        with suppress(BrokenPipeError):  # it ended at once: the wait for it says why
             process.stdin.write("\n".join([*settings, ""]).encode())
             process.stdin.close()
-        except BrokenPipeError:
-            pass  # it ended at once: the wait for it says why
         return process
 
     def _wait_until_ready(self) -> None:
@@ -247,23 +250,23 @@ def module_path() -> Path:
     return path
 
 
-class _Owner:
-    """The process that a server works for."""
-
-    def __init__(self, pid: int | None) -> None:
-        self._gone = False
-        self._poll = select.poll()
-        if pid is not None:
-            try:
-                # A descriptor, not the number: numbers are used again.
-                self._poll.register(os.pidfd_open(pid), select.POLLIN)
-            except ProcessLookupError:
-                self._gone = True
-
-    def gone_within(self, seconds: float) -> bool:
-        """Wait at most ``seconds`` for the owner to end; whether it has."""
-        self._gone = self._gone or bool(self._poll.poll(seconds * 1000))
-        return self._gone
+@contextmanager
+def _watch(pid: int | None) -> Iterator[Callable[[float], bool]]:
+    """Yield a function that waits so many seconds at most for process ``pid`` to end: has it?"""
+    poll = select.poll()
+    if pid is None:
+        yield lambda seconds: bool(poll.poll(seconds * 1000))
+        return
+    try:
+        process = os.pidfd_open(pid)  # the process itself: its number may be given to another
+    except ProcessLookupError:
+        yield lambda _: True
+        return
+    try:
+        poll.register(process, select.POLLIN)
+        yield lambda seconds: bool(poll.poll(seconds * 1000))
+    finally:
+        os.close(process)
 
 
 def _quoted(path: Path) -> str:
