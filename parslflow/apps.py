@@ -25,11 +25,12 @@ from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
 from parslflow.simulation.phillips import DAILY
 from parslflow.simulation.phillips import RESTART
+from parslflow.simulation.phillips import STREAM
 from parslflow.simulation.phillips import Network
 from parslflow.simulation.phillips import SimulateInputs
-from parslflow.simulation.phillips import Stream
 from parslflow.simulation.phillips import namelist
 from parslflow.sites import Site
+from parslflow.store.stream import Stream
 
 simulate = python_app(stages.run, executors=["simulation"])
 train = python_app(stages.run, executors=["training"])
@@ -141,7 +142,6 @@ class Stages:
         """Run High from ``start``, streaming its tiles."""
         high = self._experiment.high
         name = f"generate-{iteration}"
-        stream = Stream(address_file=self._address, list=_tiles(name), run=name)
         return self._simulate(
             "generate",
             name,
@@ -149,17 +149,15 @@ class Stages:
             days=high.generate_days,
             restart=_file(start, RESTART),
             daily=True,
-            stream=stream,
+            stream=Stream(list=f"{name}-tiles", run=name),
             iteration=iteration,
         )
 
     def sample(self, iteration: int, prepared: Record) -> Future[Record]:
         """Keep what is new of the tiles that ``generate`` streams."""
-        run = f"generate-{iteration}"
         inputs = {
             "address_file": self._address,
-            "list": _tiles(run),
-            "run": run,
+            "stream": self._run.simulations / f"generate-{iteration}" / STREAM,
             "clusters": _file(prepared, self._clusters.name),
             "output": self._run.samples / f"batch-{iteration}.h5",
             "time_limit_s": self._experiment.sampling.time_limit,
@@ -192,7 +190,6 @@ class Stages:
                 daily=True,
                 meke="prognostic",
             )
-        network = Network(address_file=self._address, key=version, script=model.wrote[1].path)
         return self._simulate(
             "simulate-low",
             "low-network",
@@ -201,7 +198,7 @@ class Stages:
             restart=restart,
             daily=True,
             meke="network",
-            network=network,
+            network=Network(key=version, script=model.wrote[1].path),
         )
 
     def draw(
@@ -269,6 +266,7 @@ class Stages:
             ranks=grid.ranks,
             environment=self._site.environment,
             restart=restart,
+            address_file=self._address if stream or network else None,
             stream=stream,
             network=network,
             cache=cache,
@@ -298,11 +296,6 @@ class Stages:
         with atomic_path(path) as temporary:
             temporary.write_text(call.model_dump_json(indent=2), encoding="utf-8")
         return app(path)
-
-
-def _tiles(run: str) -> str:
-    """The list in the store that the ranks of ``run`` append their tiles to."""
-    return f"{run}-tiles"
 
 
 def _file(record: Record, name: str) -> Path:

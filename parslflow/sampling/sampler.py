@@ -24,6 +24,7 @@ from parslflow.sampling.drain import Tile
 from parslflow.sampling.features import FIELDS
 from parslflow.sampling.features import features
 from parslflow.store.client import StoreClient
+from parslflow.store.stream import Stream
 
 BOUNDS = ("rank", "idg_offset", "jdg_offset", "isc", "iec", "jsc", "jec")
 """The metadata that say where a tile lies, in the order that ``tiles.assemble`` takes them."""
@@ -34,16 +35,14 @@ class SampleInputs(Inputs):
 
     Attributes:
         address_file: Where the store says how to reach it.
-        list: The list that the simulation's ranks append to.
-        run: The name of the simulation's run.
+        stream: The file that the simulation writes when it starts: which list, which run.
         clusters: The clusters file of the base data.
         output: The batch that is written, a samples file.
         time_limit_s: Seconds without anything new after which the simulation is taken for stuck.
     """
 
     address_file: Path
-    list: str
-    run: str
+    stream: Path
     clusters: Path
     output: Path
     time_limit_s: float
@@ -62,20 +61,21 @@ def sample(inputs: SampleInputs, report: Report) -> Record:
     """
     clusters = Clusters.load(inputs.clusters)
     ny, nx = clusters.mke.shape
+    stream = Stream.load(inputs.stream, inputs.time_limit_s)
     fields = np.empty((len(FIELDS), ny, nx))
     kept: dict[str, Samples] = {}
     seen = rows = 0
     with StoreClient.from_address_file(inputs.address_file) as store:
-        for time in Drain(store, inputs.list, inputs.run, FIELDS, inputs.time_limit_s):
+        for time in Drain(store, stream.list, stream.run, FIELDS, inputs.time_limit_s):
             _check_grid(time, inputs.clusters, (ny, nx))
             _fill(fields, time)
-            kept[time.stamp], seen_now = _keep(fields, clusters, time.day, inputs.run)
+            kept[time.stamp], seen_now = _keep(fields, clusters, time.day, stream.run)
             seen += seen_now
             rows += len(kept[time.stamp])
             report("time", day=time.day, times=len(kept), seen=seen, kept=rows)
     if not kept:
         raise ParslflowError(
-            f"The run '{inputs.run}' ended without sending any time: let it run for at least one "
+            f"The run '{stream.run}' ended without sending any time: let it run for at least one "
             "interval of its stream."
         )
     # By time, and not as they became whole, so that a batch does not depend on the ranks' pace.
@@ -85,18 +85,18 @@ def sample(inputs: SampleInputs, report: Report) -> Record:
         batch,
         {
             "clusters": clusters.id,
-            "run": inputs.run,
+            "run": stream.run,
             "times": len(kept),
             "filter_scale": clusters.filter_scale,
         },
     )
     return Record(
-        read=(Artifact(inputs.clusters, "dataset"),),
+        read=(Artifact(inputs.stream, "dataset"), Artifact(inputs.clusters, "dataset")),
         wrote=(
             Artifact(
                 inputs.output,
                 "dataset",
-                {"clusters": clusters.id, "run": inputs.run, "samples": rows},
+                {"clusters": clusters.id, "run": stream.run, "samples": rows},
             ),
         ),
         metrics={"times": len(kept), "seen": seen, "kept": rows},

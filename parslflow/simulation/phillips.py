@@ -25,33 +25,23 @@ from parslflow.records import Value
 from parslflow.rundir import atomic_path
 from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
+from parslflow.store.stream import Stream
 from parslflow.store.wire import Dataset
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "configs" / "inputs" / "phillips.nml"
 
 RESTART = "restart.nc"
 DAILY = "daily.nc"
+STREAM = "stream.json"
 
 _DAY = re.compile(r"^day\s+(\S+) of (\S+)((?: \S+=\S+)*)\s*$")
-
-
-class Stream(Inputs):
-    """Where the tiles of each day go."""
-
-    address_file: Path
-    """The store's address, as the server publishes it."""
-    list: str
-    """The list that every rank appends its data sets to."""
-    run: str
-    """The name that the data sets begin with."""
 
 
 class Network(Inputs):
     """The deployed model that the simulation asks at every step."""
 
-    address_file: Path
     key: str
-    """The model's key in the store."""
+    """Its key in the store."""
     script: Path
     """The TorchScript file that was deployed, for the record."""
 
@@ -70,7 +60,10 @@ class SimulateInputs(Inputs):
     environment: dict[str, str] = Field(default_factory=dict)
     restart: Path | None = None
     """The state that the run starts from, for the record; the namelist names it too."""
+    address_file: Path | None = None
+    """The store's address, as its server publishes it."""
     stream: Stream | None = None
+    """Where the tiles of each day go."""
     network: Network | None = None
     cache: Path | None = None
     """A folder in which the final state is kept by content of input and program, and looked for
@@ -89,6 +82,9 @@ def simulate(inputs: SimulateInputs, report: Report) -> Record:
     with atomic_path(input_file) as temporary:
         temporary.write_text(inputs.namelist, encoding="utf-8")
 
+    if inputs.stream is not None:
+        inputs.stream.save(inputs.folder / STREAM)
+
     kept = inputs.cache / _key(inputs) / RESTART if inputs.cache is not None else None
     if kept is not None and kept.is_file():
         with atomic_path(inputs.folder / RESTART) as temporary:
@@ -98,8 +94,7 @@ def simulate(inputs: SimulateInputs, report: Report) -> Record:
         try:
             last = _run(inputs, input_file, report)
         except ParslflowError:
-            if inputs.stream is not None:
-                _tell_the_sampler(inputs.stream)
+            _tell_the_sampler(inputs)
             raise
         if kept is not None:
             with atomic_path(kept) as temporary:
@@ -110,7 +105,7 @@ def simulate(inputs: SimulateInputs, report: Report) -> Record:
         read.append(Artifact(inputs.restart, "dataset"))
     if inputs.network is not None:
         read.append(Artifact(inputs.network.script, "model"))
-    outputs = (inputs.folder / name for name in (RESTART, DAILY))
+    outputs = (inputs.folder / name for name in (RESTART, DAILY, STREAM))
     return Record(
         read=tuple(read),
         wrote=tuple(Artifact(path, "dataset") for path in outputs if path.is_file()),
@@ -199,17 +194,18 @@ def _follow(lines: Iterable[str], log: Path, report: Report) -> dict[str, Value]
 
 def _store_environment(inputs: SimulateInputs) -> dict[str, str]:
     """The store's address, as SmartRedis clients expect it."""
-    link = inputs.stream or inputs.network
-    if link is None:
+    if inputs.address_file is None:
         return {}
-    return Address.load(link.address_file).environment()
+    return Address.load(inputs.address_file).environment()
 
 
-def _tell_the_sampler(stream: Stream) -> None:
+def _tell_the_sampler(inputs: SimulateInputs) -> None:
     """Append the end marker that the dead simulation cannot append."""
-    with StoreClient.from_address_file(stream.address_file) as store:
-        marker = Dataset(f"{stream.run}_end", metadata={"times": [0], "status": [1]})
-        store.put_dataset(marker, list=stream.list)
+    if inputs.stream is None or inputs.address_file is None:
+        return
+    with StoreClient.from_address_file(inputs.address_file) as store:
+        marker = Dataset(f"{inputs.stream.run}_end", metadata={"times": [0], "status": [1]})
+        store.put_dataset(marker, list=inputs.stream.list)
 
 
 def _key(inputs: SimulateInputs) -> str:

@@ -26,6 +26,7 @@ from parslflow.sampling.sampler import SampleInputs
 from parslflow.sampling.sampler import sample
 from parslflow.store.client import StoreClient
 from parslflow.store.server import StoreServer
+from parslflow.store.stream import Stream
 from parslflow.store.wire import Dataset
 
 Field = NDArray[np.float64]
@@ -167,10 +168,10 @@ def simulate(server: StoreServer, run: str) -> threading.Thread:
 
 
 def inputs(server: StoreServer, base: Base, folder: Path) -> SampleInputs:
+    Stream(list="tiles", run="high-1").save(folder / "stream.json")
     return SampleInputs(
         address_file=server.address_file,
-        list="tiles",
-        run="high-1",
+        stream=folder / "stream.json",
         clusters=base.path,
         output=folder / "batch.h5",
         time_limit_s=20.0,
@@ -231,7 +232,7 @@ def test_a_batch_is_what_the_reference_keeps(
     }
     assert read_attributes(stage.output).items() >= attributes.items()
     assert record.metrics == {"times": DAYS, "seen": seen, "kept": kept}
-    assert [artifact.path for artifact in record.read] == [base.path]
+    assert [artifact.path for artifact in record.read] == [stage.stream, base.path]
     assert [artifact.path for artifact in record.wrote] == [stage.output]
     assert sorted(row["day"] for row in rows) == list(range(DAYS))
     assert rows[-1]["kept"] == kept
@@ -270,7 +271,8 @@ def test_an_incomplete_time_leaves_no_batch(
     tiles = [tile("high-1", rank, 1) for rank in range(RANKS) if rank != 4]
     with pytest.raises(ParslflowError, match=r"no tile came from rank 4\."):
         sampled(store, stage, *tiles, end("high-1", 1))
-    assert list(tmp_path.iterdir()) == []
+    assert not stage.output.exists()
+    assert list(tmp_path.iterdir()) == [stage.stream]
 
 
 def test_a_dead_simulation_leaves_no_batch(
@@ -280,7 +282,8 @@ def test_a_dead_simulation_leaves_no_batch(
     died = Dataset("high-1_end", metadata={"times": [0], "status": [1]})
     with pytest.raises(ParslflowError, match="died while it was sampled"):
         sampled(store, stage, *(tile("high-1", rank, 1) for rank in range(RANKS)), died)
-    assert list(tmp_path.iterdir()) == []
+    assert not stage.output.exists()
+    assert list(tmp_path.iterdir()) == [stage.stream]
 
 
 def test_a_run_without_a_time_is_an_error(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def inputs(tmp_path: Path, name: str, mpi: dict[str, str], **changes: object) ->
     settings: dict[str, object] = {
         "folder": tmp_path / name,
         "namelist": phillips.namelist(**VALUES),
-        "executable": phillips.find_executable("phillips", beside=tmp_path),
+        "executable": phillips.find_executable("phillips", beside=Path(sys.prefix) / "bin"),
         "launch": ("mpiexec", "-n", "{ranks}"),
         "ranks": 2,
         "environment": mpi,
