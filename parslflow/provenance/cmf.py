@@ -7,7 +7,6 @@ the run's :mod:`~parslflow.provenance.repository` first.
 from __future__ import annotations
 
 import errno
-import functools
 import math
 import os
 import shlex
@@ -17,16 +16,16 @@ import time
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cmflib import cmf
 from cmflib.metadata_helper import link_execution_to_artifact
-from dvc.exceptions import DvcException  # type: ignore[import-untyped]
-from dvc.repo import Repo  # type: ignore[import-untyped]
 from ml_metadata.proto.metadata_store_pb2 import Event as Link  # type: ignore[attr-defined]
 
 from parslflow.errors import ParslflowError
+from parslflow.provenance import versions
 from parslflow.provenance.events import Value
 from parslflow.provenance.events import sha256
 from parslflow.provenance.schema import ArtifactEvent
@@ -67,6 +66,7 @@ class Cmf:
     """CMF's metadata of one run. Its process stands in the folder of that run's CMF."""
 
     def __init__(self, run: RunDir) -> None:
+        versions.take_over()
         self._run = run
         self._folder = run.provenance
         self._pipelines: dict[str, _Pipeline] = {}
@@ -130,7 +130,7 @@ class Cmf:
         for name, values in results.items():
             if ("Metrics", name) not in present:
                 self._checked(
-                    functools.partial(pipeline.log_execution_metrics, name, _storable(values)),
+                    partial(pipeline.log_execution_metrics, name, _storable(values)),
                     f"log the {name} of {started.execution}",
                 )
         pipeline.finalize()
@@ -228,7 +228,7 @@ class Cmf:
         first_uuid = execution.properties["Execution_uuid"].string_value.split(",")[0]
         Path("cmf_artifacts", first_uuid, "metrics", series).unlink(missing_ok=True)
         self._checked(
-            functools.partial(pipeline.commit_metrics, series),
+            partial(pipeline.commit_metrics, series),
             f"log the metrics {series} of {execution.name}",
         )
 
@@ -241,27 +241,6 @@ class Cmf:
             for artifact in artifacts
             if artifact.type in ("Metrics", "Step_Metrics")
         }
-
-
-def _add_to_dvc(path: str, _: int) -> None:
-    """Give a file to DVC, which stages its ``.dvc`` file in git; a failure leaves it without hash.
-
-    CMF's own starts a ``dvc`` process for each file, which takes a second.
-    """
-    try:
-        _dvc().add([path])
-    except DvcException as error:
-        print(f"DVC did not add {path}: {error}", file=sys.stderr)
-
-
-@functools.cache
-def _dvc() -> Repo:
-    return Repo()
-
-
-cmf.commit_output = _add_to_dvc
-# The environment of the writer stays the same while it runs; asking pip takes half a second.
-cmf.get_python_env = functools.cache(cmf.get_python_env)
 
 
 def _link_or_copy(source: Path, target: Path, *, link: bool) -> None:
