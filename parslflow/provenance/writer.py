@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from parslflow.errors import ParslflowError
+from parslflow.errors import UsageError
 from parslflow.provenance import repository
 from parslflow.provenance.schema import Event
 from parslflow.provenance.schema import Started
@@ -202,6 +203,9 @@ def _alone(run: RunDir) -> Iterator[None]:
 
 def main(arguments: list[str]) -> int:
     """The command: ``python -m parslflow.provenance.writer RUN PIPELINE``."""
+    if len(arguments) != 2:
+        _say("Give a run directory and the experiment's name: writer RUN PIPELINE.")
+        return UsageError.exit_code
     run = RunDir(Path(arguments[0]).resolve())
     os.nice(_NICENESS)
     try:
