@@ -38,6 +38,7 @@ STORE_MODULE = Extension(
     extra_compile_args=[
         "-std=c++20",
         "-O2",
+        "-g0",  # Python's own flags ask for debug symbols, which double the build of torch headers
         "-Wall",
         "-fvisibility=hidden",
         f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}",
