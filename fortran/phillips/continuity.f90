@@ -43,7 +43,8 @@ contains
     associate (flux => self%flux)
       do j = -1, b%nj + 2
         do i = 0, b%ni
-          shift(i) = match(uh_mean(i, j), h(i, j, :) + h(i + 1, j, :), u(i, j, :))
+          shift(i) = match(uh_mean(i, j), h(i, j, 1) + h(i + 1, j, 1), h(i, j, 2) + h(i + 1, j, 2), &
+            u(i, j, 1), u(i, j, 2))
         end do
         do k = 1, layers
           do i = 0, b%ni
@@ -67,7 +68,8 @@ contains
 
       do j = 0, b%nj
         do i = 1, b%ni
-          shift(i) = match(vh_mean(i, j), h(i, j, :) + h(i, j + 1, :), v(i, j, :))
+          shift(i) = match(vh_mean(i, j), h(i, j, 1) + h(i, j + 1, 1), h(i, j, 2) + h(i, j + 1, 2), &
+            v(i, j, 1), v(i, j, 2))
         end do
         do k = 1, layers
           do i = 1, b%ni
@@ -96,12 +98,12 @@ contains
   end subroutine advance
 
   !> What to add to the layers' velocity so that they carry the barotropic transport [m s-1].
-  pure real(dp) function match(transport, twice_h, velocity)
-    real(dp), intent(in) :: transport           !! [m2 s-1]
-    real(dp), intent(in) :: twice_h(layers)     !! twice the thickness at the face [m]
-    real(dp), intent(in) :: velocity(layers)    !! [m s-1]
+  pure real(dp) function match(transport, twice_h1, twice_h2, u1, u2)
+    real(dp), intent(in) :: transport            !! [m2 s-1]
+    real(dp), intent(in) :: twice_h1, twice_h2   !! twice the thickness at the face [m]
+    real(dp), intent(in) :: u1, u2               !! the layers' velocity [m s-1]
 
-    match = (2 * transport - twice_h(1) * velocity(1) - twice_h(2) * velocity(2)) / (twice_h(1) + twice_h(2))
+    match = (2 * transport - twice_h1 * u1 - twice_h2 * u2) / (twice_h1 + twice_h2)
   end function match
 
   !> Thickness that crosses a face between the cells b and c during a step.

@@ -13,7 +13,6 @@ module viscosity
   !> Coefficients and the work arrays of one layer.
   type, public :: viscosity_scheme
     private
-    logical :: smagorinsky
     real(dp) :: background, linear, quadratic, most
     real(dp), allocatable :: tension(:, :), shear(:, :), u_laplacian(:, :), v_laplacian(:, :)
     real(dp), allocatable :: stress_h(:, :), stress_q(:, :)  !! thickness times stress [m3 s-2]
@@ -29,10 +28,13 @@ contains
     logical, intent(in) :: smagorinsky      !! or the background alone
     type(viscosity_scheme) :: scheme
 
-    scheme%smagorinsky = smagorinsky
     scheme%background = background_speed * b%dx**3
-    scheme%linear = smagorinsky_constant * b%dx**4
-    scheme%quadratic = b%dx**6 * (coriolis + beta * b%ny * b%dx) / (5 * bounding_speed**2)
+    scheme%linear = 0
+    scheme%quadratic = 0
+    if (smagorinsky) then
+      scheme%linear = smagorinsky_constant * b%dx**4
+      scheme%quadratic = b%dx**6 * (coriolis + beta * b%ny * b%dx) / (5 * bounding_speed**2)
+    end if
     scheme%most = b%dx**4 / (80 * dt)
     associate (i => b%ni + halo, j => b%nj + halo, o => 1 - halo)
       allocate (scheme%tension(o:i, o:j), scheme%shear(o:i, o:j), scheme%u_laplacian(o:i, o:j), &
@@ -70,14 +72,14 @@ contains
         end do
         do j = 1, b%nj + 1
           do i = 1, b%ni + 1
-            coefficient = smagorinsky(self, sqrt(t(i, j)**2 &
+            coefficient = coefficient_of(self, sqrt(t(i, j)**2 &
               + 0.25_dp * (s(i, j)**2 + s(i - 1, j)**2 + s(i, j - 1)**2 + s(i - 1, j - 1)**2)))
             stress_h(i, j) = coefficient * h(i, j, k) * (lu(i, j) - lu(i - 1, j) - lv(i, j) + lv(i, j - 1))
           end do
         end do
         do j = 0, b%nj
           do i = 0, b%ni
-            coefficient = smagorinsky(self, sqrt(s(i, j)**2 &
+            coefficient = coefficient_of(self, sqrt(s(i, j)**2 &
               + 0.25_dp * (t(i, j)**2 + t(i + 1, j)**2 + t(i, j + 1)**2 + t(i + 1, j + 1)**2)))
             stress_q(i, j) = coefficient * 0.25_dp &
               * (h(i, j, k) + h(i + 1, j, k) + h(i, j + 1, k) + h(i + 1, j + 1, k)) &
@@ -97,12 +99,10 @@ contains
   end subroutine friction
 
   !> The biharmonic coefficient [m4 s-1] where the strain rate is this large.
-  pure real(dp) function smagorinsky(scheme, strain)
+  pure real(dp) function coefficient_of(scheme, strain)
     class(viscosity_scheme), intent(in) :: scheme
     real(dp), intent(in) :: strain  !! magnitude of the strain rate [s-1]
 
-    smagorinsky = scheme%background
-    if (scheme%smagorinsky) smagorinsky = min(scheme%most, &
-      max(scheme%background, strain * (scheme%linear + scheme%quadratic * strain)))
-  end function smagorinsky
+    coefficient_of = min(scheme%most, max(scheme%background, strain * (scheme%linear + scheme%quadratic * strain)))
+  end function coefficient_of
 end module viscosity
