@@ -60,7 +60,7 @@ build/python.done: requirements.txt | system
 	touch $@
 
 build/install.done: build/python.done pyproject.toml setup.py
-	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	PYTHONWARNINGS=ignore $(BIN)/pip install -q --no-deps --no-build-isolation -e .
 	touch $@
 
 build/kernels.done: build/install.done $(KERNELS)

@@ -35,7 +35,7 @@ def edited(tmp_path: Path, old: str, new: str) -> Path:
         ("[store]", "[stores]", ["'stores'", "did you mean 'store'?"]),
         ('name = "demo"', 'name = "a/b"', ["'name'"]),
         ("clusters = 6", "clusters = 1", ["sampling.clusters", "2"]),
-        ("epochs = 15", "epochs = 0", ["training.first.epochs"]),
+        ("epochs = 20", "epochs = 0", ["training.first.epochs"]),
         ("[high]", "[high", ["TOML"]),
     ],
 )

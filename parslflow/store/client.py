@@ -159,9 +159,12 @@ class StoreClient:
         ]
         keys = []
         for name, blob in zip(names, self._pipelined(commands, "data set", names), strict=True):
-            tensors = [] if blob is None else wire.decode_field(f"{name}.{wire.TENSOR_NAMES}", blob)
-            keys += [wire.metadata_key(name)]
-            keys += [wire.tensor_key(name, str(tensor)) for tensor in tensors]
+            # One that is put again between the two steps stays whole: it is on a list, so whoever
+            # takes it from there deletes it.
+            if blob is not None:
+                tensors = wire.decode_field(f"{name}.{wire.TENSOR_NAMES}", blob)
+                keys += [wire.metadata_key(name)]
+                keys += [wire.tensor_key(name, str(tensor)) for tensor in tensors]
         self.delete(*keys)
 
     def _metadata(self, datasets: Sequence[str]) -> list[tuple[Metadata, list[str]]]:

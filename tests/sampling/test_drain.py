@@ -76,6 +76,7 @@ def test_each_time_comes_once_whatever_the_order_and_the_repeats(
         drained.append(model_time.day)
     simulation.join()
     assert sorted(drained) == list(range(days))
+    assert store.connection.dbsize() == 0
 
 
 def send(store: StoreClient, tiles: list[tuple[int, int]], times: int) -> None:
