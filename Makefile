@@ -49,12 +49,16 @@ system:
 	else echo "Run once, then make again:"; \
 	  echo "  sudo apt-get install -y --no-install-recommends $(APT)"; exit 1; fi; \
 	$$sudo apt-get update -qq; \
-	DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $(APT)
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(APT)
 
-# Every package is pinned, so nothing is resolved anew. torch comes first: its wheel may be local.
+# Every package is pinned, so nothing is resolved anew; pip and what builds come first.
 build/python.done: requirements.txt | system
 	@mkdir -p build
-	$$(command -v $(PYTHON) || command -v python3) -m venv .venv
+	@python=$$(command -v $(PYTHON) || command -v python3); \
+	$$python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+	  || { echo "Python 3.11 is needed: make PYTHON=/path/to/python3.11"; exit 1; }; \
+	$$python -m venv .venv
+	$(BIN)/pip install -q pip==26.3 setuptools==80.10.2 wheel==0.48.0
 	$(BIN)/pip install -q torch==2.13.0
 	$(BIN)/pip install -q --no-deps -r requirements.txt
 	touch $@

@@ -49,7 +49,7 @@ STORE_MODULE = Extension(
 
 
 class BuildExtensions(build_ext):
-    """Compiles the files of an extension at the same time: libtorch's headers take long."""
+    """Compiles the files of an extension at the same time, too: libtorch's headers take long."""
 
     def build_extensions(self) -> None:
         """Build all extensions."""
@@ -66,8 +66,7 @@ class BuildExtensions(build_ext):
 
 setup(
     cmdclass={"build_ext": BuildExtensions},
-    # One place for object files, whether pip or setup.py builds.
-    options={"build_ext": {"build_temp": "build/objects"}},
+    options={"build_ext": {"parallel": os.cpu_count()}},
     ext_modules=[
         *cythonize(
             KERNELS,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import math
-import pickle
 import time
 from pathlib import Path
+from pickle import UnpicklingError  # raised by torch; nothing is unpickled here
 
 import numpy as np
 import torch
@@ -204,7 +204,7 @@ def _load(network: nn.Module, path: Path, name: str) -> None:
         raise UsageError(f"{path} does not exist: give the weights of an earlier training.")
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError, EOFError, TypeError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, TypeError, UnpicklingError) as error:
         cause = (str(error) or "it is cut").splitlines()[0]
         raise UsageError(
             f"{path} does not hold the weights of {name} ({cause}): give the weights of an earlier "
