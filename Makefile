@@ -36,8 +36,7 @@ command -v $(PYTHON) > /dev/null 2>&1 && python=$(PYTHON) || python=python3; \
 $$python -c 'import ensurepip, sysconfig, os, sys; \
   sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' 2> /dev/null \
   || missing="$$missing python-headers-and-venv"; \
-printf '#include <stdio.h>\n#include <hiredis/hiredis.h>\n' | gcc -E - > /dev/null 2>&1 \
-  || missing="$$missing hiredis"
+pkg-config --exists hiredis 2> /dev/null || missing="$$missing hiredis"
 endef
 
 system:

@@ -4,7 +4,7 @@
 
 #include "parslflow_client.h"
 
-#include <hiredis/hiredis.h>
+#include <hiredis.h>
 #include <stdbool.h>
 #include <stddef.h>
 
