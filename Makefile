@@ -62,12 +62,11 @@ build/python.done: requirements.txt | system
 	$(BIN)/pip install -q --no-deps -r requirements.txt
 	touch $@
 
-build/install.done: build/python.done pyproject.toml setup.py
-	PYTHONWARNINGS=ignore $(BIN)/pip install -q --no-deps --no-build-isolation -e .
-	touch $@
-
-build/kernels.done: build/install.done $(KERNELS)
-	$(BIN)/python setup.py -q build_ext --inplace
+# pip installs the package with its extensions; where only their sources changed, those are rebuilt.
+build/kernels.done: build/python.done pyproject.toml setup.py $(KERNELS)
+	$(if $(filter-out $(KERNELS),$?),\
+	  PYTHONWARNINGS=ignore $(BIN)/pip install -q --no-deps --no-build-isolation -e .,\
+	  $(BIN)/python setup.py -q build_ext --inplace)
 	touch $@
 
 build/fortran.done: $(FORTRAN) build/python.done | system
