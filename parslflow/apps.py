@@ -15,6 +15,7 @@ from typing import Any
 from parsl import python_app
 
 from parslflow import stages
+from parslflow import workflow
 from parslflow.experiment import Experiment
 from parslflow.experiment import Grid
 from parslflow.learning.settings import TrainInputs
@@ -119,7 +120,7 @@ class Stages:
     ) -> Future[Record]:
         """Train ``network``, from the weights of ``before`` if there are any."""
         training = self._experiment.training
-        version = f"{network}-{iteration}"
+        version = workflow.version(network, iteration)
         inputs = TrainInputs(
             network=network,
             iteration=iteration,

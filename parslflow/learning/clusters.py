@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from parslflow._ext.membership import assign
 from parslflow.errors import UsageError
 from parslflow.learning import hdf5
 from parslflow.learning.samples import FEATURES
@@ -89,11 +90,13 @@ class Clusters:
 
         At equal distance the lower index wins. A row with a NaN belongs to none and gets -1.
         """
-        points = self.transform(features)
-        distance = np.stack([((points - centre) ** 2).sum(axis=1) for centre in self.centres])
-        nearest: NDArray[np.int32] = distance.argmin(axis=0).astype(np.int32)
-        nearest[np.isnan(points).any(axis=1)] = -1
-        return nearest
+        return assign(
+            np.ascontiguousarray(features, dtype=np.float64),
+            self.rv_offset,
+            self.mean,
+            self.std,
+            self.centres,
+        )
 
     def save(self, path: Path) -> None:
         """Write a clusters file (HDF5, whole or not at all)."""

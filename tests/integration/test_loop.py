@@ -105,9 +105,7 @@ def test_the_lineage_goes_back_to_the_first_restart(finished: Finished) -> None:
     graph = json.loads(answer.stdout)
     text = json.dumps(graph["nodes"])
     for name in (finished.summary["chosen"], "batch-1.h5", "base.h5", "restart.nc", "generate-1"):
-        if name == "batch-1.h5" and finished.summary["chosen"].endswith("-0"):
-            continue
-        if name == "generate-1" and finished.summary["chosen"].endswith("-0"):
+        if name in ("batch-1.h5", "generate-1") and finished.summary["chosen"].endswith("-0"):
             continue
         assert name in text
     names = {node["id"] for node in graph["nodes"]}
