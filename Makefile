@@ -11,7 +11,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 APT := build-essential python3-dev python3-venv git gfortran openmpi-bin libopenmpi-dev \
        libhiredis-dev libnetcdff-dev pkg-config procps graphviz redis-server
-KERNELS := $(wildcard _ext/*.pyx _ext/*.pxd _ext/tensorstore/*)
+KERNELS := $(wildcard _ext/*.pyx _ext/*.pxd _ext/kernels/* _ext/tensorstore/*)
 FORTRAN := $(wildcard fortran/Makefile fortran/*/Makefile fortran/*/*.f90 fortran/*/*.[ch])
 
 demo: build

@@ -18,9 +18,15 @@ KERNELS = [
     Extension(
         f"parslflow._ext.{source.stem}",
         [str(source)],
-        include_dirs=[numpy.get_include()],
+        include_dirs=["_ext", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-        extra_compile_args=["-O3"],
+        depends=[
+            "_ext/bounds.pxd",
+            *sorted(str(header) for header in Path("_ext/kernels").glob("*.h")),
+        ],
+        # Vectors are passed only where they are inlined, so their calling convention is moot.
+        extra_compile_args=["-O3", "-fopenmp", "-Wall", "-Wno-psabi"],
+        extra_link_args=["-fopenmp"],
     )
     for source in sorted(Path("_ext").glob("*.pyx"))
 ]
@@ -71,6 +77,7 @@ setup(
         *cythonize(
             KERNELS,
             build_dir="build/cython",
+            include_path=["_ext"],
             compiler_directives={
                 "language_level": 3,
                 "boundscheck": False,

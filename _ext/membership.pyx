@@ -1,193 +1,343 @@
-"""Which cluster a sample belongs to, and the samples of the wanted one, in one pass over a field.
+# distutils: language = c++
+"""Which cluster a sample belongs to, and the samples of the wanted one, in one pass over the fields.
 
 A sample's features, in the order of ``parslflow.learning.samples.FEATURES``, are transformed
 (ln(1+x) for kinetic energy and slope, sign(x) ln(1+|x|+C) for the vorticity, the deformation radius
 as it is), normalised with mean and standard deviation, and belong to the nearest centre.
+
+Of the squared distance |t - c|^2 between features t and centre c only |c|^2/2 - t.c differs from
+centre to centre, and the normalisation of t goes into the weights of that sum.
 """
 
 from cython cimport floating
-from libc.math cimport fabs
-from libc.math cimport log1p
+from cython.parallel cimport prange
+from libc.stdint cimport int64_t
+from libc.stdint cimport uint64_t
 
 import numpy as np
 
+from parslflow._ext import arguments
+
+cdef extern from "kernels/nearest.h" namespace "parslflow" nogil:
+    enum:
+        FEATURES
+    cdef cppclass Samples[Real]:
+        const Real* features[4]
+        Py_ssize_t stride
+    struct Centres:
+        Py_ssize_t count
+        const double* constants
+        const double* weights
+        double rv_offset
+        double radius_scale
+    void nearest_centres(
+        const Samples[double]&, Py_ssize_t, const Centres&, int*
+    ) noexcept
+    void nearest_centres(const Samples[float]&, Py_ssize_t, const Centres&, int*) noexcept
+    struct Chosen:
+        uint64_t bits
+        Py_ssize_t seen
+    Chosen choose(
+        const Samples[double]&, const double*, const double*, Py_ssize_t, const Centres&, int64_t
+    ) noexcept
+    Chosen choose(
+        const Samples[float]&, const float*, const double*, Py_ssize_t, const Centres&, int64_t
+    ) noexcept
+
+cdef extern from *:
+    int first_bit "__builtin_ctzll" (unsigned long long) noexcept nogil
+    int count_bits "__builtin_popcountll" (unsigned long long) noexcept nogil
+
 cdef enum:
-    FEATURES = 4
+    # Cells whose centres are found at a time, and whose fate is then one word.
+    WORD = 64
+    # Words that a thread takes at a time.
+    CHUNK = 16
 
 
-def assign(
-    const floating[:, ::1] features,     # IN
-    double rv_offset,                    # IN
-    const double[::1] mean,              # IN
-    const double[::1] std,               # IN
-    const double[:, ::1] centres,        # IN
-):
+def assign(features, double rv_offset, mean, std, centres):
     """The cluster of every row.
 
     Args:
-        features: (n, 4), dimensional.
+        features: (n, 4), float32 or float64, dimensional.
         rv_offset: C of the vorticity's transform.
         mean: (4,), of the transformed features.
         std: (4,), of the transformed features.
         centres: (clusters, 4), transformed and normalised.
 
     Returns:
-        (n,) int32: the nearest centre, the first one of equals; -1 for a row with a NaN.
+        (n,) int32: the nearest centre, the first one of equals; -1 for a row with a value that is
+        not finite after the transform.
 
     Raises:
-        ValueError: A shape is wrong.
+        ValueError: An array has a wrong type or shape, or a parameter is not finite.
     """
-    cdef Py_ssize_t n = features.shape[0]
-    cdef Py_ssize_t row
-    cdef double[FEATURES] normalised
-    cdef int[::1] clusters = np.empty(n, dtype=np.intc)
-
-    _check(features.shape[1], mean, std, centres)
-    with nogil:
-        for row in range(n):
-            if _normalise(&features[row, 0], rv_offset, &mean[0], &std[0], normalised):
-                clusters[row] = _nearest(normalised, centres)
-            else:
-                clusters[row] = -1
-    return np.asarray(clusters)
+    kind = arguments.real(features, "features", 2)
+    if features.shape[1] != FEATURES:
+        raise ValueError(f"There are {features.shape[1]} features where {FEATURES} are needed.")
+    parameters = _parameters(mean, std, centres)
+    clusters = np.empty(len(features), dtype=np.intc)
+    if len(features) == 0:
+        return clusters
+    if kind == np.float64:
+        _assign[double](features, rv_offset, *parameters, clusters)
+    else:
+        _assign[float](features, rv_offset, *parameters, clusters)
+    return clusters
 
 
 def members(
-    const floating[:, :, ::1] features,     # IN
-    const floating[:, ::1] eke,             # IN
-    double rv_offset,                       # IN
-    const double[::1] mean,                 # IN
-    const double[::1] std,                  # IN
-    const double[:, ::1] centres,           # IN
-    int wanted,                             # IN
-    int wall_rows,                          # IN
+    smoothed,
+    radius,
+    energy,
+    mke,
+    double radius_scale,
+    double rv_offset,
+    mean,
+    std,
+    centres,
+    int wanted,
+    int wall_rows,
+    int threads=1,
 ):
     """The samples of a field that belong to the wanted cluster.
 
-    Left out are the ``wall_rows`` rows at each wall, cells with a NaN, and cells where
-    ln(1 + eke) <= 0, which is eke <= 0.
+    A sample's target is eke = energy - mke. Left out are the ``wall_rows`` rows at each wall, cells
+    with a NaN, and cells where ln(1 + eke) <= 0, which is eke <= 0.
 
     Args:
-        features: (ny, nx, 4), dimensional.
-        eke: (ny, nx), m3/s2.
+        smoothed: (3, ny, nx), float32 or float64: the first three features, dimensional.
+        radius: (ny, nx), of the same type: the deformation radius over the grid spacing.
+        energy: (ny, nx), of the same type: the kinetic energy that was not smoothed, m3/s2.
+        mke: (ny, nx), float64: the kinetic energy of the mean flow, m3/s2.
+        radius_scale: The fourth feature is ``radius`` times this.
         rv_offset: C of the vorticity's transform.
         mean: (4,), of the transformed features.
         std: (4,), of the transformed features.
         centres: (clusters, 4), transformed and normalised.
         wanted: The cluster whose samples are kept.
         wall_rows: How many rows at each end of y are left out.
+        threads: How many threads work.
 
     Returns:
-        features (n, 4), eke (n,), origin (n, 2) int32, the 0-based j and i of each sample, in order;
-        and how many cells were samples, of whatever cluster.
+        features (n, 4) float64, eke (n,) float64, and j (n,) and i (n,) int32, the 0-based place of
+        each sample, in order of the place; and how many cells were samples, of whatever cluster.
 
     Raises:
-        ValueError: A shape is wrong, or there is no such cluster.
+        ValueError: An array has a wrong type or shape, a parameter is not finite, or there is no
+            such cluster.
     """
-    cdef Py_ssize_t ny = features.shape[0]
-    cdef Py_ssize_t nx = features.shape[1]
-    cdef Py_ssize_t first = wall_rows
-    cdef Py_ssize_t end = ny - wall_rows
-    cdef Py_ssize_t capacity = max(end - first, 0) * nx
-    cdef Py_ssize_t j, i
-    cdef Py_ssize_t seen = 0
-    cdef Py_ssize_t kept = 0
-    cdef double[FEATURES] normalised
-
-    _check(features.shape[2], mean, std, centres)
-    if eke.shape[0] != ny or eke.shape[1] != nx:
+    kind = arguments.real(smoothed, "smoothed", 3)
+    arguments.typed(radius, "radius", 2, kind)
+    arguments.typed(energy, "energy", 2, kind)
+    arguments.typed(mke, "mke", 2, np.float64)
+    arguments.threads(threads)
+    shape = radius.shape
+    if smoothed.shape != (FEATURES - 1, *shape):
         raise ValueError(
-            f"The features are on a grid of {(ny, nx)}, but the energy is on one of "
-            f"{(eke.shape[0], eke.shape[1])}."
+            f"smoothed has the shape {smoothed.shape} where {(FEATURES - 1, *shape)} is needed."
         )
-    if not 0 <= wanted < centres.shape[0]:
-        raise ValueError(f"There is no cluster {wanted} among {centres.shape[0]}.")
+    for name, array in (("energy", energy), ("mke", mke)):
+        if array.shape != shape:
+            raise ValueError(
+                f"The features are on a grid of {shape}, but {name} is on one of {array.shape}."
+            )
+    parameters = _parameters(mean, std, centres)
+    if not 0 <= wanted < len(centres):
+        raise ValueError(f"There is no cluster {wanted} among {len(centres)}.")
     if wall_rows < 0:
         raise ValueError(f"The rows to leave out at a wall cannot be {wall_rows}.")
-
-    kind = np.float32 if floating is float else np.float64
-    cdef floating[:, ::1] kept_features = np.empty((capacity, FEATURES), dtype=kind)
-    cdef floating[::1] kept_eke = np.empty(capacity, dtype=kind)
-    cdef int[:, ::1] origin = np.empty((capacity, 2), dtype=np.intc)
-
-    with nogil:
-        for j in range(first, end):
-            for i in range(nx):
-                # Written so that a NaN fails it.
-                if not eke[j, i] > 0:
-                    continue
-                if not _normalise(&features[j, i, 0], rv_offset, &mean[0], &std[0], normalised):
-                    continue
-                seen += 1
-                if _nearest(normalised, centres) != wanted:
-                    continue
-                kept_features[kept, :] = features[j, i, :]
-                kept_eke[kept] = eke[j, i]
-                origin[kept, 0] = <int> j
-                origin[kept, 1] = <int> i
-                kept += 1
-    return (
-        np.array(kept_features[:kept]),
-        np.array(kept_eke[:kept]),
-        np.array(origin[:kept]),
-        seen,
+    inside = slice(wall_rows, max(shape[0] - wall_rows, wall_rows))
+    if kind == np.float64:
+        return _members[double](
+            smoothed[:, inside], radius[inside], energy[inside], mke[inside], radius_scale,
+            rv_offset, *parameters, wanted, wall_rows, threads,
+        )
+    return _members[float](
+        smoothed[:, inside], radius[inside], energy[inside], mke[inside], radius_scale,
+        rv_offset, *parameters, wanted, wall_rows, threads,
     )
 
 
-cdef _check(
-    Py_ssize_t columns,
-    const double[::1] mean,
-    const double[::1] std,
-    const double[:, ::1] centres,
+def _parameters(mean, std, centres):
+    """The constants (clusters,) and weights (clusters, 4) of the centres."""
+    arguments.finite(mean, "mean", (FEATURES,))
+    arguments.finite(std, "std", (FEATURES,))
+    arguments.finite(centres, "centres", (None, FEATURES))
+    if not (std > 0).all():
+        raise ValueError("std has values that are not positive.")
+    weights = centres / std
+    return (centres**2).sum(axis=1) / 2 + weights @ mean, weights
+
+
+cdef _assign(
+    const floating[:, ::1] features,     # IN
+    double rv_offset,                    # IN
+    const double[::1] constants,         # IN
+    const double[:, ::1] weights,        # IN
+    int[::1] clusters,                   # OUT
 ):
-    """The parts of the cluster definition fit the features."""
-    if columns != FEATURES:
-        raise ValueError(f"There are {columns} features where {FEATURES} are needed.")
-    if mean.shape[0] != FEATURES or std.shape[0] != FEATURES or centres.shape[1] != FEATURES:
-        raise ValueError(f"mean, std and centres must have {FEATURES} columns.")
-    if centres.shape[0] == 0:
-        raise ValueError("There are no centres.")
-
-
-cdef inline bint _normalise(
-    const floating* features,     # IN
-    double rv_offset,             # IN
-    const double* mean,           # IN
-    const double* std,            # IN
-    double* out,                  # OUT
-) noexcept nogil:
-    """Transform and normalise one sample; whether it has no NaN."""
-    cdef double rv = features[1]
-    cdef double logarithm = log1p(fabs(rv) + rv_offset)
+    """The cluster of each of at least one row."""
+    cdef Samples[floating] samples
+    cdef Centres found = _centres(constants, weights, rv_offset, 1.0)
     cdef Py_ssize_t f
 
-    out[0] = log1p(features[0])
-    out[1] = logarithm if rv > 0 else -logarithm if rv < 0 else rv
-    out[2] = log1p(features[2])
-    out[3] = features[3]
+    samples.stride = FEATURES
     for f in range(FEATURES):
-        out[f] = (out[f] - mean[f]) / std[f]
-        if out[f] != out[f]:
-            return False
-    return True
+        samples.features[f] = &features[0, f]
+    with nogil:
+        nearest_centres(samples, features.shape[0], found, &clusters[0])
 
 
-cdef inline int _nearest(
-    const double* sample,              # IN
-    const double[:, ::1] centres,      # IN
+cdef Centres _centres(
+    const double[::1] constants, const double[:, ::1] weights, double rv_offset, double radius_scale
+):
+    cdef Centres centres
+    centres.count = constants.shape[0]
+    centres.constants = &constants[0]
+    centres.weights = &weights[0, 0]
+    centres.rv_offset = rv_offset
+    centres.radius_scale = radius_scale
+    return centres
+
+
+cdef struct Grid:
+    Py_ssize_t cells
+    Py_ssize_t nx
+    Py_ssize_t first_row
+    double radius_scale
+    int wanted
+
+
+cdef _members(
+    const floating[:, :, :] smoothed,    # IN, each field contiguous
+    const floating[:, ::1] radius,       # IN
+    const floating[:, ::1] energy,       # IN
+    const double[:, ::1] mke,            # IN
+    double radius_scale,                 # IN
+    double rv_offset,                    # IN
+    const double[::1] constants,         # IN
+    const double[:, ::1] weights,        # IN
+    int wanted,                          # IN
+    int first_row,                       # IN
+    int threads,                         # IN
+):
+    """The samples of rows without walls, of which the first is row ``first_row`` of the field."""
+    cdef Py_ssize_t n_words, n_chunks, chunk, kept
+    cdef Grid grid
+    cdef Samples[floating] samples
+    cdef Centres centres = _centres(constants, weights, rv_offset, radius_scale)
+    cdef uint64_t[::1] keep
+    cdef Py_ssize_t[::1] offsets
+    cdef Py_ssize_t seen = 0
+    cdef Py_ssize_t f
+    cdef double[:, ::1] out_features
+    cdef double[::1] out_eke
+    cdef int[::1] out_j, out_i
+
+    grid.cells = radius.shape[0] * radius.shape[1]
+    grid.nx = radius.shape[1]
+    grid.first_row = first_row
+    grid.radius_scale = radius_scale
+    grid.wanted = wanted
+    n_words = (grid.cells + WORD - 1) // WORD
+    n_chunks = (n_words + CHUNK - 1) // CHUNK
+    keep = np.empty(n_words, dtype=np.uint64)
+    offsets = np.zeros(n_chunks + 1, dtype=np.intp)
+    samples.stride = 1
+    if grid.cells > 0:
+        for f in range(FEATURES - 1):
+            samples.features[f] = &smoothed[f, 0, 0]
+        samples.features[FEATURES - 1] = &radius[0, 0]
+        for chunk in prange(n_chunks, nogil=True, num_threads=threads, schedule="static"):
+            seen += _choose(
+                samples, &energy[0, 0], &mke[0, 0], centres, grid, keep, chunk, &offsets[chunk + 1]
+            )
+    for chunk in range(n_chunks):
+        offsets[chunk + 1] += offsets[chunk]
+
+    kept = offsets[n_chunks]
+    features = np.empty((kept, FEATURES))
+    eke = np.empty(kept)
+    j = np.empty(kept, dtype=np.intc)
+    i = np.empty(kept, dtype=np.intc)
+    if kept > 0:
+        out_features, out_eke, out_j, out_i = features, eke, j, i
+        for chunk in prange(n_chunks, nogil=True, num_threads=threads, schedule="static"):
+            _take(
+                samples, &energy[0, 0], &mke[0, 0], grid, keep, chunk, offsets[chunk],
+                out_features, out_eke, out_j, out_i,
+            )
+    return features, eke, j, i, seen
+
+
+cdef Py_ssize_t _choose(
+    const Samples[floating]& samples,     # IN
+    const floating* energy,               # IN
+    const double* mke,                    # IN
+    const Centres& centres,               # IN
+    const Grid& grid,                     # IN
+    uint64_t[::1] keep,                   # OUT, a bit a cell
+    Py_ssize_t chunk,                     # IN
+    Py_ssize_t* kept,                     # OUT
 ) noexcept nogil:
-    """The nearest centre by Euclidean distance."""
-    cdef Py_ssize_t k, f
-    cdef int nearest = 0
-    cdef double distance, difference
-    cdef double best = 0.0
+    """Which cells of a chunk are kept; how many were samples."""
+    cdef Py_ssize_t word, first, f
+    cdef Py_ssize_t seen = 0
+    cdef Samples[floating] part
+    cdef Chosen chosen
 
-    for k in range(centres.shape[0]):
-        distance = 0.0
+    kept[0] = 0
+    part.stride = 1
+    for word in range(chunk * CHUNK, min((chunk + 1) * CHUNK, keep.shape[0])):
+        first = word * WORD
         for f in range(FEATURES):
-            difference = sample[f] - centres[k, f]
-            distance += difference * difference
-        if k == 0 or distance < best:
-            best = distance
-            nearest = <int> k
-    return nearest
+            part.features[f] = samples.features[f] + first
+        chosen = choose(
+            part,
+            energy + first,
+            mke + first,
+            min(grid.cells - first, <Py_ssize_t> WORD),
+            centres,
+            grid.wanted,
+        )
+        keep[word] = chosen.bits
+        kept[0] += count_bits(chosen.bits)
+        seen += chosen.seen
+    return seen
+
+
+cdef void _take(
+    const Samples[floating]& samples,     # IN
+    const floating* energy,               # IN
+    const double* mke,                    # IN
+    const Grid& grid,                     # IN
+    const uint64_t[::1] keep,             # IN
+    Py_ssize_t chunk,                     # IN
+    Py_ssize_t n,                         # IN, where the chunk's first row goes
+    double[:, ::1] features,              # OUT
+    double[::1] eke,                      # OUT
+    int[::1] j,                           # OUT
+    int[::1] i,                           # OUT
+) noexcept nogil:
+    """Copy the cells of a chunk that are kept."""
+    cdef Py_ssize_t word, cell, row, column, f
+    cdef uint64_t bits
+
+    for word in range(chunk * CHUNK, min((chunk + 1) * CHUNK, keep.shape[0])):
+        bits = keep[word]
+        row = word * WORD // grid.nx
+        while bits:
+            cell = word * WORD + first_bit(bits)
+            bits &= bits - 1
+            column = cell - row * grid.nx
+            while column >= grid.nx:
+                column -= grid.nx
+                row += 1
+            for f in range(FEATURES - 1):
+                features[n, f] = samples.features[f][cell]
+            features[n, FEATURES - 1] = samples.features[FEATURES - 1][cell] * grid.radius_scale
+            eke[n] = energy[cell] - mke[cell]
+            j[n] = <int> (grid.first_row + row)
+            i[n] = <int> column
+            n += 1

@@ -1,20 +1,69 @@
+# distutils: language = c++
 """The polynomial filter of gcm-filters on a regular Cartesian grid, periodic in x.
 
-The filter is p(t) = sum of c_m T_m(t), T_m the Chebyshev polynomials and t the operator
+The filter is p(t) = sum of c_k T_k(t), T_k the Chebyshev polynomials and t the operator
 -(1 + Laplacian/4), Laplacian the five-point one without 1/dx^2. The identity that makes it cheap:
 t f = -(sum of the four neighbours)/4, where a neighbour that is a wall or land counts as the cell
-itself, which is the condition of no flux.
+itself, which is the condition of no flux. Clenshaw's recurrence sums it from the highest term:
+b_k = c_k f + 2 t b_(k+1) - b_(k+2), and p(t) f = c_0 f + t b_1 - b_2.
 
 Grooms et al. (2021), Diffusion-based smoothers for spatial filtering of gridded geophysical data,
 JAMES 13, doi:10.1029/2021MS002552.
+
+All steps are taken in one sweep over the rows: step m follows step m - 1 by one row, so that the
+few rows between the first and the last step stay in the cache. A block of the field is swept by
+itself, with as many cells more at each side as there are steps, since each step spoils one.
 """
 
 from cython cimport floating
+from cython.parallel cimport prange
+from cython.parallel cimport threadid
 from libc.math cimport NAN
-from libc.stdlib cimport calloc
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 from libc.string cimport memset
+
+cdef extern from "stdlib.h" nogil:
+    void* aligned_alloc(size_t, size_t)
+
+cdef extern from "kernels/stencil.h" namespace "parslflow" nogil:
+    cdef cppclass Row[Real]:
+        const Real* field
+        const Real* south
+        const Real* centre
+        const Real* north
+        const Real* before
+        const Real* sea
+        const Real* closed
+        Real* out
+    void recur(const Row[double]&, double, double, Py_ssize_t, Py_ssize_t) noexcept
+    void recur(const Row[float]&, float, float, Py_ssize_t, Py_ssize_t) noexcept
+    bint begin(const double*, double*, double*, double, Py_ssize_t) noexcept
+    bint begin(const float*, float*, float*, float, Py_ssize_t) noexcept
+
+cdef enum:
+    # The rows of a sweep that a block may fill: half of a small second-level cache.
+    CACHE_BYTES = 256 * 1024
+    # Narrower blocks would spend more on their sides than the cache saves.
+    NARROWEST = 512
+    LINE_BYTES = 64
+    VECTOR_BYTES = 32
+    # Rows of the ring: the field, b of even and of odd steps, sea, its closed sides; and zeros.
+    KINDS = 6
+
+
+cdef struct Sweep:
+    Py_ssize_t ny
+    Py_ssize_t nx
+    Py_ssize_t steps
+    bint walls
+    bint land
+    Py_ssize_t first_row    # of the block that is written
+    Py_ssize_t end_row
+    Py_ssize_t first_column
+    Py_ssize_t end_column
+    Py_ssize_t stride       # of a row of the ring
+    Py_ssize_t rows         # of the ring
 
 
 def chebyshev_filter(
@@ -22,6 +71,7 @@ def chebyshev_filter(
     floating[:, :, ::1] out,                # OUT
     const double[::1] coefficients,         # IN
     bint walls,                             # IN
+    int threads=1,                          # IN
 ):
     """Filter each of ``fields`` into ``out``.
 
@@ -31,174 +81,252 @@ def chebyshev_filter(
     Args:
         fields: (fields, ny, nx).
         out: (fields, ny, nx); not the memory of ``fields``.
-        coefficients: (steps + 1,), at least two: c_m, of the Chebyshev polynomials.
+        coefficients: (steps + 1,), at least two: c_k, of the Chebyshev polynomials.
         walls: Walls beyond the first and the last row (as a row of land there); otherwise y is
             periodic too.
+        threads: How many threads filter.
 
     Raises:
-        ValueError: Shapes differ, or there are fewer than two coefficients.
+        ValueError: Shapes differ, there are fewer than two coefficients, or no thread.
     """
     cdef Py_ssize_t n = fields.shape[0]
     cdef Py_ssize_t ny = fields.shape[1]
     cdef Py_ssize_t nx = fields.shape[2]
-    cdef Py_ssize_t f
+    cdef Py_ssize_t steps = coefficients.shape[0] - 1
+    cdef Py_ssize_t column_blocks, row_blocks, blocks, item, widest, line
+    cdef size_t ring
     cdef floating* work
+    cdef Sweep sweep
 
     if out.shape[0] != n or out.shape[1] != ny or out.shape[2] != nx:
         raise ValueError(
             f"The fields have the shape {(n, ny, nx)}, but the array for the result has "
             f"{(out.shape[0], out.shape[1], out.shape[2])}."
         )
-    if coefficients.shape[0] < 2:
+    if steps < 1:
         raise ValueError("A filter needs at least two coefficients.")
+    if threads < 1:
+        raise ValueError(f"At least one thread has to filter, not {threads}.")
     if n * ny * nx == 0:
         return
 
-    work = <floating*> calloc(4 * ny * nx, sizeof(floating))
+    sweep.ny, sweep.nx, sweep.steps, sweep.walls = ny, nx, steps, walls
+    sweep.rows = steps + 2
+    widest = CACHE_BYTES // <Py_ssize_t> (3 * sweep.rows * sizeof(floating)) - 2 * steps
+    widest = max(widest, <Py_ssize_t> NARROWEST)
+    column_blocks = (nx + widest - 1) // widest
+    # Each thread gets as many blocks as any other.
+    row_blocks = min(threads // _common_divisor(threads, n * column_blocks), ny)
+    blocks = n * column_blocks * row_blocks
+    # An odd number of cache lines, so that rows do not all start in the same place of the cache,
+    # and a line before the first cell, since whole vectors are computed.
+    line = LINE_BYTES // <Py_ssize_t> sizeof(floating)
+    widest = (nx + column_blocks - 1) // column_blocks + 2 * steps
+    sweep.stride = ((widest + line - 1) // line + 2 | 1) * line
+    ring = KINDS * sweep.rows * sweep.stride
+    work = <floating*> aligned_alloc(LINE_BYTES, threads * ring * sizeof(floating))
     if work == NULL:
         raise MemoryError
+    memset(work, 0, threads * ring * sizeof(floating))
     with nogil:
-        for f in range(n):
-            _filter(
-                &fields[f, 0, 0],
-                &out[f, 0, 0],
-                ny,
-                nx,
+        for item in prange(blocks, num_threads=threads, schedule="dynamic"):
+            _filter_block(
+                &fields[0, 0, 0],
+                &out[0, 0, 0],
                 &coefficients[0],
-                coefficients.shape[0],
-                walls,
-                work,
+                sweep,
+                item,
+                row_blocks,
+                column_blocks,
+                work + threadid() * ring + line,
             )
     free(work)
 
 
-cdef void _filter(
+cdef Py_ssize_t _common_divisor(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    while b:
+        a, b = b, a % b
+    return a
+
+
+cdef void _filter_block(
+    const floating* fields,         # IN
+    floating* out,                  # OUT
+    const double* coefficients,     # IN
+    Sweep sweep,                    # IN
+    Py_ssize_t item,                # IN, which block of which field
+    Py_ssize_t row_blocks,          # IN
+    Py_ssize_t column_blocks,       # IN
+    floating* work,                 # (KINDS, rows, stride)
+) noexcept nogil:
+    """Filter one block, as if there were no land until some is found."""
+    cdef Py_ssize_t row_block = item % row_blocks
+    cdef Py_ssize_t column_block = item // row_blocks % column_blocks
+    cdef Py_ssize_t start = item // (row_blocks * column_blocks) * sweep.ny * sweep.nx
+
+    sweep.first_row = sweep.ny * row_block // row_blocks
+    sweep.end_row = sweep.ny * (row_block + 1) // row_blocks
+    sweep.first_column = sweep.nx * column_block // column_blocks
+    sweep.end_column = sweep.nx * (column_block + 1) // column_blocks
+    sweep.land = False
+    if not _sweep(fields + start, out + start, coefficients, sweep, work):
+        sweep.land = True
+        _sweep(fields + start, out + start, coefficients, sweep, work)
+
+
+cdef bint _sweep(
     const floating* field,          # IN
     floating* out,                  # OUT
-    Py_ssize_t ny,                  # IN
-    Py_ssize_t nx,                  # IN
     const double* coefficients,     # IN
-    Py_ssize_t n_coefficients,      # IN
-    bint walls,                     # IN
-    floating* work,                 # (4, ny, nx)
+    Sweep sweep,                    # IN
+    floating* work,                 # (KINDS, rows, stride)
 ) noexcept nogil:
-    """T_{m+1} = 2 t T_m - T_{m-1}; T_{m+1} overwrites T_{m-1}, which is needed cell by cell only."""
-    cdef Py_ssize_t size = ny * nx
-    cdef floating* older = work
-    cdef floating* newer = work + size
-    cdef floating* wet = NULL
-    cdef floating* closed = NULL
-    cdef Py_ssize_t i, j, m, south, north
-    cdef floating factor
+    """All steps for one block; False, with nothing of use done, at land that was not expected."""
+    cdef Py_ssize_t kind = sweep.rows * sweep.stride
+    cdef floating* values = work
+    cdef floating* sea = work + 3 * kind
+    cdef floating* closed = work + 4 * kind
+    cdef Py_ssize_t width = sweep.end_column - sweep.first_column + 2 * sweep.steps
+    cdef Py_ssize_t low = sweep.first_row - sweep.steps
+    cdef Py_ssize_t high = sweep.end_row + sweep.steps
+    cdef Py_ssize_t tick, m, j, first, end
+    cdef Py_ssize_t slot = -1
+    cdef bint low_wall = sweep.walls and low <= 0
+    cdef bint high_wall = sweep.walls and high >= sweep.ny
 
-    memset(older, 0, size * sizeof(floating))
-    memcpy(newer, field, size * sizeof(floating))
-    if _mask(field, ny, nx, walls, work + 2 * size, work + 3 * size):
-        wet = work + 2 * size
-        closed = work + 3 * size
-        for i in range(size):
-            if wet[i] == 0:
-                newer[i] = 0
-    for i in range(size):
-        out[i] = <floating> coefficients[0] * newer[i]
-
-    for m in range(1, n_coefficients):
-        factor = -0.25 if m == 1 else -0.5
-        for j in range(ny):
-            south = _row(j - 1, ny, walls)
-            north = _row(j + 1, ny, walls)
-            _step_row(
-                newer + south * nx,
-                newer + j * nx,
-                newer + north * nx,
-                older + j * nx,
-                out + j * nx,
-                NULL if wet == NULL else wet + j * nx,
-                NULL if wet == NULL else closed + j * nx,
-                nx,
-                factor,
-                <floating> coefficients[m],
+    if low_wall:
+        low = 0
+    if high_wall:
+        high = sweep.ny
+    for tick in range(low, high + sweep.steps):
+        slot = slot + 1 if slot + 1 < sweep.rows else 0
+        if tick < high and not _read_row(field, values, sea, coefficients, sweep, tick, slot, width):
+            return False
+        if sweep.land and low < tick <= high:
+            j = tick - 1
+            _count_closed(
+                _at(sea, sweep, slot - 2 if j > low else slot - 1),
+                _at(sea, sweep, slot - 1),
+                _at(sea, sweep, slot if j < high - 1 else slot - 1),
+                _at(closed, sweep, slot - 1),
+                width,
             )
-        older, newer = newer, older
-
-    if wet != NULL:
-        for i in range(size):
-            if wet[i] == 0:
-                out[i] = NAN
-
-
-cdef inline Py_ssize_t _row(Py_ssize_t j, Py_ssize_t ny, bint walls) noexcept nogil:
-    """The row that stands for row ``j``: at a wall the one before it."""
-    if 0 <= j < ny:
-        return j
-    if walls:
-        return 0 if j < 0 else ny - 1
-    return ny - 1 if j < 0 else 0
+        for m in range(1, sweep.steps + 1):
+            j = tick - m
+            first = low if low_wall else low + m
+            end = high if high_wall else high - m
+            if first <= j < end:
+                _step_row(
+                    values, sea, closed, out, coefficients, sweep, m, j, slot - m, low, high, width
+                )
+    return True
 
 
-cdef bint _mask(
-    const floating* field,      # IN
-    Py_ssize_t ny,              # IN
-    Py_ssize_t nx,              # IN
-    bint walls,                 # IN
-    floating* wet,              # OUT
-    floating* closed,           # OUT
+cdef inline floating* _at(floating* ring, const Sweep& sweep, Py_ssize_t slot) noexcept nogil:
+    """Row ``slot`` of the ring, counted round from either end."""
+    if slot < 0:
+        slot += sweep.rows
+    return ring + slot * sweep.stride
+
+
+cdef bint _read_row(
+    const floating* field,          # IN
+    floating* values,               # OUT
+    floating* sea,                  # OUT
+    const double* coefficients,     # IN
+    const Sweep& sweep,             # IN
+    Py_ssize_t j,                   # IN, may be before the first row or after the last
+    Py_ssize_t slot,                # IN, the row's place in the ring
+    Py_ssize_t width,               # IN
 ) noexcept nogil:
-    """For each cell 1 or 0, and how many of its neighbours are land; whether there is any land."""
-    cdef Py_ssize_t i, j
-    cdef bint land = False
+    """A row of the field with the sides of the block, 0 on land, and of b_K = c_K f.
 
-    for i in range(ny * nx):
-        wet[i] = 1 if field[i] == field[i] else 0
+    False at land that was not expected.
+    """
+    cdef const floating* source = field + (j % sweep.ny + sweep.ny) % sweep.ny * sweep.nx
+    cdef floating* row = _at(values, sweep, slot)
+    cdef floating* first = _at(values + sweep.rows * sweep.stride, sweep, slot)
+    cdef floating* wet = _at(sea, sweep, slot)
+    cdef floating coefficient = <floating> coefficients[sweep.steps]
+    cdef Py_ssize_t i = (sweep.first_column - sweep.steps) % sweep.nx
+    cdef Py_ssize_t done = 0
+    cdef Py_ssize_t part
+    cdef bint dry = False
+
+    if i < 0:
+        i += sweep.nx
+    while done < width:
+        part = min(sweep.nx - i, width - done)
+        dry |= begin(source + i, row + done, first + done, coefficient, part)
+        done += part
+        i = 0
+    if not sweep.land:
+        return not dry
+    for i in range(width):
+        wet[i] = 1 if row[i] == row[i] else 0
         if wet[i] == 0:
-            land = True
-    if not land:
-        return False
-    for j in range(ny):
-        for i in range(nx):
-            closed[j * nx + i] = 4 - (
-                wet[j * nx + (i - 1 if i > 0 else nx - 1)]
-                + wet[j * nx + (i + 1 if i < nx - 1 else 0)]
-                + wet[_row(j - 1, ny, walls) * nx + i]
-                + wet[_row(j + 1, ny, walls) * nx + i]
-            )
+            row[i] = 0
+            first[i] = 0
     return True
 
 
 cdef inline void _step_row(
-    const floating* south,      # IN
-    const floating* centre,     # IN
-    const floating* north,      # IN
-    floating* older,            # IN/OUT
-    floating* out,              # IN/OUT
-    const floating* wet,        # IN, NULL if there is no land
-    const floating* closed,     # IN, NULL if there is no land
-    Py_ssize_t nx,              # IN
-    floating factor,            # IN
-    floating coefficient,       # IN
+    floating* values,               # IN/OUT
+    floating* sea,                  # IN
+    floating* closed,               # IN
+    floating* out,                  # OUT
+    const double* coefficients,     # IN
+    const Sweep& sweep,             # IN
+    Py_ssize_t m,                   # IN, the step
+    Py_ssize_t j,                   # IN, the row
+    Py_ssize_t slot,                # IN, its place in the ring
+    Py_ssize_t low,                 # IN, the first row there is
+    Py_ssize_t high,                # IN, the end of the rows
+    Py_ssize_t width,               # IN
 ) noexcept nogil:
-    """One row of T_{m+1} and what it adds to the result."""
-    cdef Py_ssize_t i, west, east
-    cdef floating total
+    """Row ``j`` of b_(K - m), K the number of steps."""
+    cdef Py_ssize_t kind = sweep.rows * sweep.stride
+    cdef floating* newer = values + (2 - m % 2) * kind
+    cdef floating* older = values + (1 + m % 2) * kind
+    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t> sizeof(floating)
+    cdef Py_ssize_t i
+    cdef Row[floating] row
 
-    if wet != NULL:
-        for i in range(nx):
-            west = i - 1 if i > 0 else nx - 1
-            east = i + 1 if i < nx - 1 else 0
-            total = centre[west] + centre[east] + south[i] + north[i] + closed[i] * centre[i]
-            older[i] = wet[i] * (factor * total - older[i])
-            out[i] += coefficient * older[i]
+    row.field = _at(values, sweep, slot)
+    # Beyond a wall the row itself stands for the one that is not there.
+    row.south = _at(newer, sweep, slot - 1 if j > low else slot)
+    row.centre = _at(newer, sweep, slot)
+    row.north = _at(newer, sweep, slot + 1 if j < high - 1 else slot)
+    row.before = _at(older, sweep, slot) if m > 1 else values + 5 * kind
+    row.sea = _at(sea, sweep, slot) if sweep.land else NULL
+    row.closed = _at(closed, sweep, slot) if sweep.land else NULL
+    if m < sweep.steps:
+        row.out = _at(older, sweep, slot)
+        # Whole aligned vectors; what is computed too much is as little used as what is spoilt.
+        recur(
+            row,
+            <floating> coefficients[sweep.steps - m],
+            <floating> -0.5,
+            m // lanes * lanes,
+            (width - m + lanes - 1) // lanes * lanes,
+        )
         return
+    row.out = out + j * sweep.nx + sweep.first_column - m
+    recur(row, <floating> coefficients[0], <floating> -0.25, m, width - m)
+    if sweep.land:
+        for i in range(m, width - m):
+            if row.sea[i] == 0:
+                row.out[i] = NAN
 
-    for i in range(1, nx - 1):
-        older[i] = factor * (centre[i - 1] + centre[i + 1] + south[i] + north[i]) - older[i]
-        out[i] += coefficient * older[i]
-    # The seam in x; a single column is its own neighbour.
-    total = centre[nx - 1] + centre[1 if nx > 1 else 0] + south[0] + north[0]
-    older[0] = factor * total - older[0]
-    out[0] += coefficient * older[0]
-    if nx > 1:
-        i = nx - 1
-        total = centre[i - 1] + centre[0] + south[i] + north[i]
-        older[i] = factor * total - older[i]
-        out[i] += coefficient * older[i]
+
+cdef void _count_closed(
+    const floating* south,     # IN
+    const floating* centre,    # IN
+    const floating* north,     # IN
+    floating* closed,          # OUT
+    Py_ssize_t width,          # IN
+) noexcept nogil:
+    """How many neighbours of each cell are land."""
+    cdef Py_ssize_t i
+    for i in range(1, width - 1):
+        closed[i] = 4 - (centre[i - 1] + centre[i + 1] + south[i] + north[i])

@@ -10,4 +10,5 @@ def chebyshev_filter(
     out: NDArray[Floating],
     coefficients: NDArray[np.float64],
     walls: bool,
+    threads: int = 1,
 ) -> None: ...

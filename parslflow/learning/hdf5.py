@@ -17,14 +17,28 @@ from parslflow.records import Value
 from parslflow.rundir import atomic_path
 
 VERSION = 1
-FILTERS: dict[str, Any] = {"compression": "gzip", "shuffle": True, "fletcher32": True}
+FILTERS: dict[str, Any] = {
+    "compression": "gzip",
+    "compression_opts": 1,  # the higher levels take twice the time for a hundredth of the size
+    "shuffle": True,
+    "fletcher32": True,
+}
 """For data sets with rows: lossless compression, and a checksum that shows a damaged file."""
+CHECKED: dict[str, Any] = {"fletcher32": True}
+"""For data sets with rows that compression would not shrink: the checksum alone."""
 
 
 @contextmanager
 def create(path: Path, kind: str) -> Iterator[h5py.File]:
     """Yield a new file of the format ``parslflow-<kind>`` that appears at ``path`` when whole."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, new(temporary, kind) as file:
+        yield file
+
+
+@contextmanager
+def new(path: Path, kind: str) -> Iterator[h5py.File]:
+    """Yield a new file of the format ``parslflow-<kind>``, there from the first moment."""
+    with h5py.File(path, "w") as file:
         file.attrs["format"] = f"parslflow-{kind}"
         file.attrs["version"] = VERSION
         yield file

@@ -21,6 +21,9 @@ FEATURES = ("KE_vert_sum", "RV_vert_avg", "slope_vert_avg", "Rd_dx_scaled")
 COLUMNS = {"eke": "f8", "cluster": "i4", "day": "f8", "j": "i4", "i": "i4", "run": "i4"}
 """The other columns and their types."""
 
+CHUNK_ROWS = 16_384
+"""Rows that are written at a time."""
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -101,6 +104,60 @@ class Samples:
             column: reader.array(column, dtype, len(features)) for column, dtype in COLUMNS.items()
         }
         return Samples(features=features, runs=reader.strings("runs"), **columns)
+
+
+class SamplesWriter:
+    """Writes samples of one run to an open file, part by part.
+
+    In memory are the samples of one chunk of the file.
+
+    Args:
+        file: An open HDF5 file.
+        run: The name of the simulation.
+    """
+
+    def __init__(self, file: h5py.File, run: str) -> None:
+        self._columns: dict[str, tuple[h5py.Dataset, NDArray[Any]]] = {}
+        self._held = 0
+        self._written = 0
+        shapes = {"features": (len(FEATURES),)} | dict.fromkeys(COLUMNS, ())
+        for column, shape in shapes.items():
+            # The mantissas of what was measured hardly shrink, and packing them would take longer
+            # than all else that makes a sample; the other columns shrink to almost nothing.
+            filters = hdf5.CHECKED if column in ("features", "eke") else hdf5.FILTERS
+            data = file.create_dataset(
+                column,
+                shape=(0, *shape),
+                dtype=COLUMNS.get(column, "f8"),
+                maxshape=(None, *shape),
+                chunks=(CHUNK_ROWS, *shape),
+                **filters,
+            )
+            self._columns[column] = data, np.empty((CHUNK_ROWS, *shape), data.dtype)
+        file.create_dataset("runs", data=[run], dtype=h5py.string_dtype())
+
+    def __len__(self) -> int:
+        return self._written + self._held
+
+    def append(self, samples: Samples) -> None:
+        """Add samples behind those before."""
+        start = 0
+        while start < len(samples):
+            n = min(CHUNK_ROWS - self._held, len(samples) - start)
+            for column, (_, chunk) in self._columns.items():
+                chunk[self._held : self._held + n] = getattr(samples, column)[start : start + n]
+            start += n
+            self._held += n
+            if self._held == CHUNK_ROWS:
+                self.flush()
+
+    def flush(self) -> None:
+        """Write what is held to the file."""
+        for data, chunk in self._columns.values():
+            data.resize(self._written + self._held, axis=0)
+            data[self._written :] = chunk[: self._held]
+        self._written += self._held
+        self._held = 0
 
 
 def write_samples(path: Path, samples: Samples, attributes: Mapping[str, Value]) -> None:

@@ -2,83 +2,56 @@
 
 from __future__ import annotations
 
-import re
+import queue
+import threading
 import time
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from types import TracebackType
 
 import numpy as np
 
 from parslflow.errors import ParslflowError
+from parslflow.sampling.arrivals import Arrivals
 from parslflow.store import wire
 from parslflow.store.client import StoreClient
-from parslflow.store.wire import Metadata
-from parslflow.store.wire import RawTensor
+from parslflow.store.pipeline import Pipeline
+from parslflow.store.pipeline import Replies
 
 SHORTEST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.2
 
+BUFFERS = 2
+"""One is read into while the other is worked on."""
 
-class Tile(NamedTuple):
-    """The data set of one rank and one model time, as the store sent it.
-
-    Attributes:
-        name: Its name, ``<run>_<stamp>_<rank>``.
-        metadata: Its offsets, extents, rank and day.
-        tensors: Its fields, in the order that was asked for.
-    """
-
-    name: str
-    metadata: Metadata
-    tensors: tuple[RawTensor, ...] = ()
-
-    def integer(self, key: str) -> int:
-        """The metadata value ``key``, a whole number.
-
-        Raises:
-            ParslflowError: There is no such value.
-        """
-        return int(self.number(key))
-
-    def number(self, key: str) -> float:
-        """The metadata value ``key``, a number.
-
-        Raises:
-            ParslflowError: There is no such value.
-        """
-        value = self.metadata.get(key)
-        if not isinstance(value, np.ndarray) or len(value) != 1:
-            raise ParslflowError(
-                f"The data set '{self.name}' has no metadata '{key}': send one number under that "
-                "name."
-            )
-        return float(value[0])
+KEYS_AT_ONCE = 2000
+"""Keys that are deleted in one command: the server does nothing else meanwhile."""
 
 
 @dataclass(frozen=True)
 class ModelTime:
-    """The tiles of all ranks at one model time.
+    """The tiles of all ranks at one model time, as the store sent them.
 
     Attributes:
         stamp: Sorts by time.
-        day: Model day of the run's case.
         ranks: How many ranks the simulation has.
-        tiles: One for each of them, in no particular order.
+        names: The data sets' names, in no particular order.
+        replies: For each of them the replies to HGETALL and to a TENSORGET for each field.
     """
 
     stamp: str
-    day: float
     ranks: int
-    tiles: tuple[Tile, ...]
+    names: list[str]
+    replies: Replies
 
 
 class Drain:
     """Iterates over the model times of a run as they become whole, until the run has ended.
 
-    A time's data sets are deleted from the store when the next time is asked for, so the store
-    holds only what is not sampled yet. A tile that comes twice is taken once.
+    While one time is worked on a thread reads the next. Give each back with `release`: its data
+    sets are then deleted from the store, which so holds only what is not sampled yet, and its
+    buffer is used again. A tile that comes twice is taken once. Use it in a ``with`` block.
 
     Args:
         store: The store that the simulation sends to.
@@ -96,33 +69,88 @@ class Drain:
         fields: Sequence[str],
         time_limit_s: float,
     ) -> None:
-        self._store = store
         self._list = list_name
         self._run = run
-        self._fields = fields
+        self._fields = tuple(fields)
         self._time_limit_s = time_limit_s
-        self._name = re.compile(rf"{re.escape(run)}_(\d{{7,}}\.\d{{5}})_\d{{6,}}")
-        self._waiting: dict[str, dict[str, Tile]] = {}
-        self._done: set[str] = set()
-        self._end: Tile | None = None
+        self._arrivals = Arrivals(run, list_name)
+        self._ranks: int | None = None
+        self._free: queue.SimpleQueue[Replies | None] = queue.SimpleQueue()
+        self._used: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[ModelTime | BaseException | None] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._store = store
+        self._pipeline = Pipeline(store.published)
+        self._reader = threading.Thread(target=self._read, name="drain", daemon=True)
+        for _ in range(BUFFERS):
+            self._free.put(Replies())
+
+    def __enter__(self) -> Drain:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._closing.set()
+        self._free.put(None)
+        self._pipeline.close()
+        if self._reader.is_alive():
+            self._reader.join()
 
     def __iter__(self) -> Iterator[ModelTime]:
-        """The whole times, in the order in which they become whole.
+        """The whole times, in the order in which they become whole; once only.
 
         Raises:
             ParslflowError: The simulation died, is stuck, or ended with a time incomplete; or what
                 is on the list is not of this run.
         """
+        self._reader.start()
+        while (item := self._ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    def release(self, model_time: ModelTime, tensors: Sequence[bytes | None]) -> None:
+        """Delete a time that is done with, and read into its buffer again.
+
+        Args:
+            model_time: The time.
+            tensors: For each of its data sets the blob of the names of its tensors.
+        """
+        keys = []
+        names: dict[bytes, list[str]] = {}
+        for name, blob in zip(model_time.names, tensors, strict=True):
+            if blob is not None and blob not in names:
+                names[blob] = wire.tensor_names(name, blob)
+            keys += wire.keys(name, names[blob] if blob is not None else self._fields)
+        self._used.put(keys)
+        self._free.put(model_time.replies)
+
+    # The reader
+
+    def _read(self) -> None:
+        """Read times until the end, and hand over whatever stops it."""
+        try:
+            self._read_times()
+            self._ready.put(None)
+        except BaseException as error:  # for whoever iterates, in their thread
+            self._ready.put(error)
+
+    def _read_times(self) -> None:
         pause = SHORTEST_PAUSE_S
         last = time.monotonic()
-        while self._end is None:
+        while not self._arrivals.ended and not self._closing.is_set():
             names = self._store.drain_list(self._list)
             if names:
-                self._sort_in(names)
-                for stamp in self._whole():
-                    model_time = self._fetch(stamp)
-                    yield model_time
-                    self._store.delete_datasets([tile.name for tile in model_time.tiles])
+                # Sent again after their time was used and deleted.
+                self._store.delete_datasets(self._arrivals.add(names))
+                ranks = self._number_of_ranks()
+                for stamp, tiles in self._arrivals.take(ranks):
+                    if not self._fetch(stamp, ranks, tiles):
+                        return
                 pause = SHORTEST_PAUSE_S
                 last = time.monotonic()
             elif time.monotonic() - last > self._time_limit_s:
@@ -132,77 +160,65 @@ class Drain:
                     "short."
                 )
             else:
-                time.sleep(pause)
+                self._delete_used()
+                self._closing.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
-        self._check_end(self._end)
+        if self._arrivals.ended:
+            self._finish()
 
-    def _sort_in(self, names: Sequence[str]) -> None:
-        """Add new tiles to their times, and note the end marker."""
-        new: dict[str, str] = {}
-        late = []
-        end = f"{self._run}_end"
-        for name in names:
-            if name == end:
-                continue
-            match = self._name.fullmatch(name)
-            if match is None:
-                raise ParslflowError(
-                    f"The list '{self._list}' holds '{name}', which is no tile of the run "
-                    f"'{self._run}': give each run a list of its own."
-                )
-            stamp = match[1]
-            if stamp in self._done:
-                late.append(name)
-            elif name not in self._waiting.get(stamp, {}):
-                new[name] = stamp
-        for name, metadata in zip(new, self._store.get_metadata(list(new)), strict=True):
-            self._waiting.setdefault(new[name], {})[name] = Tile(name, metadata)
-        # Sent again after its time was used and deleted.
-        self._store.delete_datasets(late)
-        if end in names:
-            [metadata] = self._store.get_metadata([end])
-            self._end = Tile(end, metadata)
-            self._store.delete_datasets([end])
-            if self._end.integer("status") != 0:
-                raise ParslflowError(
-                    f"The simulation of the run '{self._run}' died while it was sampled, see its "
-                    "folder for why."
-                )
+    def _number_of_ranks(self) -> int:
+        """How many ranks the run has, which each of its tiles says."""
+        if self._ranks is None:
+            name = self._arrivals.any()
+            if name is None:
+                return 1
+            self._ranks = self._number(name, "ranks")
+        return self._ranks
 
-    def _whole(self) -> list[str]:
-        """The stamps of the times that all ranks have sent."""
-        return sorted(stamp for stamp in self._waiting if not self._missing(stamp))
+    def _fetch(self, stamp: str, ranks: int, tiles: list[str]) -> bool:
+        """Read a whole time into a free buffer; False when there will be none any more."""
+        buffer = self._free.get()
+        if buffer is None:
+            return False
+        self._delete_used()
+        requests = [wire.dataset_request(name, self._fields) for name in tiles]
+        self._pipeline.exchange(requests, 1 + len(self._fields), buffer)
+        self._ready.put(ModelTime(stamp, ranks, tiles, buffer))
+        return True
 
-    def _missing(self, stamp: str) -> list[int]:
-        """The ranks that have not sent the time."""
-        tiles = self._waiting[stamp].values()
-        ranks = max(tile.integer("ranks") for tile in tiles)
-        return sorted(set(range(ranks)) - {tile.integer("rank") for tile in tiles})
-
-    def _fetch(self, stamp: str) -> ModelTime:
-        """The tiles of a whole time with their tensors, in one round trip."""
-        tiles = list(self._waiting.pop(stamp).values())
-        self._done.add(stamp)
-        keys = [wire.tensor_key(tile.name, field) for tile in tiles for field in self._fields]
-        raw = iter(self._store.raw_tensors(keys))
-        return ModelTime(
-            stamp,
-            tiles[0].number("day"),
-            tiles[0].integer("ranks"),
-            tuple(tile._replace(tensors=tuple(next(raw) for _ in self._fields)) for tile in tiles),
-        )
-
-    def _check_end(self, end: Tile) -> None:
-        """All that was sent has come: the marker is appended after the last tile of every rank."""
-        for stamp in sorted(self._waiting):
-            missing = self._missing(stamp)
-            named = ", ".join(str(rank) for rank in missing)
+    def _finish(self) -> None:
+        """Check that all has come: the marker is appended after the last tile of every rank."""
+        marker = self._arrivals.end_marker
+        status, times = self._number(marker, "status"), self._number(marker, "times")
+        self._store.delete_datasets([marker])
+        if status != 0:
             raise ParslflowError(
-                f"The run '{self._run}' ended, but its time {stamp} is incomplete: no tile came "
-                f"from {'rank' if len(missing) == 1 else 'ranks'} {named}."
+                f"The simulation of the run '{self._run}' died while it was sampled, see its "
+                "folder for why."
             )
-        if end.integer("times") != len(self._done):
+        for _ in range(BUFFERS):
+            if self._free.get() is None:
+                return
+        self._delete_used()
+        self._arrivals.check_end(self._number_of_ranks(), times)
+
+    def _delete_used(self) -> None:
+        while not self._used.empty():
+            keys = self._used.get()
+            for first in range(0, len(keys), KEYS_AT_ONCE):
+                self._store.delete(*keys[first : first + KEYS_AT_ONCE])
+
+    def _number(self, dataset: str, key: str) -> int:
+        """A whole number of a data set's metadata.
+
+        Raises:
+            ParslflowError: There is no such number.
+        """
+        [metadata] = self._store.get_metadata([dataset])
+        value = metadata.get(key)
+        if not isinstance(value, np.ndarray) or len(value) != 1:
             raise ParslflowError(
-                f"The run '{self._run}' sent {end.integer('times')} times, but "
-                f"{len(self._done)} came."
+                f"The data set '{dataset}' has no metadata '{key}': send one number under that "
+                "name."
             )
+        return int(value[0])

@@ -52,7 +52,13 @@ def gaussian(factor: float) -> NDArray[np.float64]:
     return coefficients
 
 
-def smooth(field: NDArray[np.float64], dx: float, filter_scale: float) -> NDArray[np.float64]:
+def smooth(
+    field: NDArray[np.float64],
+    dx: float,
+    filter_scale: float,
+    out: NDArray[np.float64] | None = None,
+    threads: int = 1,
+) -> NDArray[np.float64]:
     """The Gaussian filter of gcm-filters on a regular grid, periodic in x, with walls in y.
 
     Nothing passes through the walls: the result is that of gcm-filters' REGULAR_WITH_LAND for the
@@ -62,14 +68,16 @@ def smooth(field: NDArray[np.float64], dx: float, filter_scale: float) -> NDArra
         field: (..., ny, nx); NaN where there is land.
         dx: Grid spacing, m.
         filter_scale: Width of the filter, m: waves k are damped by exp(-(k filter_scale)^2 / 24).
+        out: (..., ny, nx), C-contiguous, for the result; a new array by default.
+        threads: How many threads filter.
 
     Returns:
         (..., ny, nx), NaN where ``field`` is.
     """
     stack = np.ascontiguousarray(field, dtype=np.float64).reshape(-1, *field.shape[-2:])
-    out = np.empty_like(stack)
-    chebyshev_filter(stack, out, gaussian(filter_scale / dx), walls=True)
-    return out.reshape(field.shape)
+    result = np.empty_like(stack) if out is None else out.reshape(stack.shape)
+    chebyshev_filter(stack, result, gaussian(filter_scale / dx), walls=True, threads=threads)
+    return result.reshape(field.shape)
 
 
 def features(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parslflow.errors import ParslflowError
+from parslflow.errors import UsageError
 from parslflow.rundir import atomic_path
 
 
@@ -41,6 +42,36 @@ class Address:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
             raise ParslflowError(f"{path} is not the address file of a store.") from error
+
+    def place(self) -> str | tuple[str, int]:
+        """The path of the socket, or host and port.
+
+        Raises:
+            UsageError: the address is neither.
+        """
+        if self.address.startswith("unix://"):
+            return self.address.removeprefix("unix://")
+        host, _, port = self.address.rpartition(":")
+        if not host or not port.isdecimal():
+            raise UsageError(
+                f"The store's address '{self.address}' is neither unix://PATH nor HOST:PORT."
+            )
+        return host, int(port)
+
+    def password(self) -> str | None:
+        """The store's password, if it has one.
+
+        Raises:
+            UsageError: the password file cannot be read.
+        """
+        if self.password_file is None:
+            return None
+        try:
+            return Path(self.password_file).read_text().strip()
+        except OSError as error:
+            raise UsageError(
+                f"Password file {self.password_file} cannot be read: {error.strerror}."
+            ) from error
 
     def publish(self, path: Path) -> None:
         """Write the file, whole and for the owner's eyes only."""

@@ -14,7 +14,6 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from parslflow.errors import ParslflowError
-from parslflow.errors import UsageError
 from parslflow.store import wire
 from parslflow.store.address import Address
 from parslflow.store.wire import Array
@@ -48,10 +47,17 @@ class StoreClient:
     """
 
     def __init__(self, address: str, password_file: Path | None = None) -> None:
+        self.published = Address(address, str(password_file) if password_file else None)
         self.address = address
+        place = self.published.place()
+        where: dict[str, Any] = (
+            {"unix_socket_path": place}
+            if isinstance(place, str)
+            else {"host": place[0], "port": place[1]}
+        )
         self.connection = redis.Redis(
-            **_place(address),
-            password=_password(password_file),
+            **where,
+            password=self.published.password(),
             protocol=2,
             retry=Retry(NoBackoff(), 0),
             socket_connect_timeout=CONNECT_S,
@@ -162,9 +168,7 @@ class StoreClient:
             # One that is put again between the two steps stays whole: it is on a list, so whoever
             # takes it from there deletes it.
             if blob is not None:
-                tensors = wire.decode_field(f"{name}.{wire.TENSOR_NAMES}", blob)
-                keys += [wire.metadata_key(name)]
-                keys += [wire.tensor_key(name, str(tensor)) for tensor in tensors]
+                keys += wire.keys(name, wire.tensor_names(name, blob))
         self.delete(*keys)
 
     def _metadata(self, datasets: Sequence[str]) -> list[tuple[Metadata, list[str]]]:
@@ -249,22 +253,3 @@ class StoreClient:
         except redis.RedisError as error:
             cause = str(error).rstrip(". ")
             raise ParslflowError(f"Store {self.address}, {what}: {cause}.") from error
-
-
-def _place(address: str) -> dict[str, Any]:
-    """The arguments of redis-py for an address."""
-    if address.startswith("unix://"):
-        return {"unix_socket_path": address.removeprefix("unix://")}
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise UsageError(f"The store's address '{address}' is neither unix://PATH nor HOST:PORT.")
-    return {"host": host, "port": int(port)}
-
-
-def _password(file: Path | None) -> str | None:
-    if file is None:
-        return None
-    try:
-        return file.read_text().strip()
-    except OSError as error:
-        raise UsageError(f"Password file {file} cannot be read: {error.strerror}.") from error

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from functools import lru_cache
 from typing import Any
 from typing import NamedTuple
 
@@ -99,6 +100,11 @@ def tensor_key(dataset: str, tensor: str) -> str:
     return f"{{{dataset}}}.{tensor}"
 
 
+def keys(dataset: str, tensors: Iterable[str]) -> list[str]:
+    """All the keys of a data set with these tensors."""
+    return [metadata_key(dataset), *(tensor_key(dataset, tensor) for tensor in tensors)]
+
+
 def list_entry(dataset: str) -> str:
     """What a list holds for a data set."""
     return f"{{{dataset}}}"
@@ -117,6 +123,49 @@ def dataset_of_entry(entry: bytes) -> str:
             "without SSKEYOUT."
         )
     return text[1:-1]
+
+
+# Requests as bytes
+
+
+def dataset_request(dataset: str, tensors: tuple[str, ...]) -> bytes:
+    """HGETALL of a data set's metadata and TENSORGET of ``tensors``, as they go over the wire."""
+    name = dataset.encode()
+    return _request_for_length(len(name), tensors) % ((name,) * (1 + len(tensors)))
+
+
+@lru_cache(maxsize=256)
+def _request_for_length(length: int, tensors: tuple[str, ...]) -> bytes:
+    """The request for any name of so many bytes, with ``%b`` where it goes.
+
+    The names of a run's tiles are of one length, so this is made once.
+    """
+    stand_in = "\0" * length
+    commands: list[list[Word]] = [
+        ["HGETALL", metadata_key(stand_in)],
+        *(tensor_get(tensor_key(stand_in, tensor)) for tensor in tensors),
+    ]
+    request = b"".join(packed(words) for words in commands)
+    return request.replace(b"%", b"%%").replace(stand_in.encode(), b"%b")
+
+
+def packed(words: Sequence[Word]) -> bytes:
+    """A command as it goes over the wire."""
+    parts = [word.encode() if isinstance(word, str) else bytes(word) for word in words]
+    lines = [b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]
+    return b"".join([b"*%d\r\n" % len(parts), *lines])
+
+
+def tensor_names(dataset: str, blob: bytes) -> list[str]:
+    """The names of a data set's tensors, from the blob of its metadata ``.tensor_names``.
+
+    Raises:
+        ParslflowError: The blob is damaged.
+    """
+    names = decode_field(f"{dataset}.{TENSOR_NAMES}", blob)
+    if not isinstance(names, list):
+        raise ParslflowError(f"The tensor names of data set '{dataset}' are not strings.")
+    return names
 
 
 # Tensors
@@ -253,13 +302,10 @@ def decode_metadata(dataset: str, fields: Mapping[bytes, bytes]) -> tuple[Metada
         name = _text(field_name, f"a metadata name of data set '{dataset}'")
         if name == COMPLETE:
             continue
-        value = decode_field(f"{dataset}.{name}", blob)
-        if name != TENSOR_NAMES:
-            metadata[name] = value
-        elif isinstance(value, list):
-            tensors = value
+        if name == TENSOR_NAMES:
+            tensors = tensor_names(dataset, blob)
         else:
-            raise ParslflowError(f"The tensor names of data set '{dataset}' are not strings.")
+            metadata[name] = decode_field(f"{dataset}.{name}", blob)
     return metadata, tensors
 
 

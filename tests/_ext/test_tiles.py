@@ -31,7 +31,7 @@ class Sent:
 
     def assemble(self) -> NDArray[Any]:
         out = np.full_like(self.truth, np.nan)
-        assemble(out, self.bounds, self.tiles, self.fields, self.ranks, self.order)
+        assemble(out[None], self.bounds[None], [self.tiles], self.fields, self.ranks, self.order)
         return out
 
     @property
@@ -168,14 +168,19 @@ def holding(tile: object) -> Sent:
 def test_a_bad_tile_is_named_and_nothing_is_written(sent: Sent, message: str) -> None:
     out = np.full_like(sent.truth, 7.0)
     with pytest.raises(ValueError, match=message):
-        assemble(out, sent.bounds, sent.tiles, sent.fields, 4, sent.order)
+        assemble(out[None], sent.bounds[None], [sent.tiles], sent.fields, 4, sent.order)
     assert (out == 7.0).all()
+
+
+def put_together(sent: Sent, ranks: int) -> None:
+    out = np.empty_like(sent.truth)[None]
+    assemble(out, sent.bounds[None], [sent.tiles], sent.fields, ranks)
 
 
 def test_more_ranks_than_there_are() -> None:
     sent = quarters()
     with pytest.raises(ValueError, match=r"Tiles came from ranks 2, 3, but there are only 2 ranks"):
-        assemble(np.empty_like(sent.truth), sent.bounds, sent.tiles, sent.fields, 2)
+        put_together(sent, 2)
 
 
 def test_many_missing_ranks_are_counted() -> None:
@@ -183,7 +188,7 @@ def test_many_missing_ranks_are_counted() -> None:
     with pytest.raises(
         ValueError, match=r"ranks 4, 5, 6, 7, 8, 9, 10, 11, 12, 13 and 6 more of 20"
     ):
-        assemble(np.empty_like(sent.truth), sent.bounds, sent.tiles, sent.fields, 20)
+        put_together(sent, 20)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +17,11 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from parslflow._ext import replies
 from parslflow.errors import ParslflowError
 from parslflow.sampling.drain import Drain
 from parslflow.sampling.drain import ModelTime
+from parslflow.store import wire
 from parslflow.store.client import StoreClient
 from parslflow.store.server import StoreServer
 from parslflow.store.wire import Dataset
@@ -38,19 +45,43 @@ def end(store: StoreClient, times: int, status: int = 0) -> None:
     store.put_dataset(Dataset("high-1_end", {}, metadata), list="tiles")
 
 
-def drain(store: StoreClient, time_limit_s: float = 5.0) -> Drain:
-    return Drain(store, "tiles", "high-1", ["h"], time_limit_s)
+@contextmanager
+def drain(store: StoreClient, time_limit_s: float = 5.0) -> Iterator[Drain]:
+    with Drain(store, "tiles", "high-1", ["h"], time_limit_s) as times:
+        yield times
 
 
-def check(model_time: ModelTime) -> None:
-    """The time has one tile a rank, each with its own values."""
+def check(model_time: ModelTime) -> float:
+    """The time has one tile a rank, each with its own values; its day."""
     assert model_time.ranks == RANKS
-    assert sorted(tile.integer("rank") for tile in model_time.tiles) == list(range(RANKS))
-    for tile in model_time.tiles:
-        assert tile.name == name(tile.integer("rank"), int(model_time.day))
-        [field] = tile.tensors
-        expected = np.full((2, 3), 100.0 * model_time.day + tile.integer("rank"))
-        np.testing.assert_array_equal(field.array(), expected, strict=True)
+    numbers, extents, offsets, kind, tensors = replies.tiles(
+        model_time.replies.data, model_time.replies.end, model_time.names, [b"rank", b"day"], ["h"]
+    )
+    assert kind == "DOUBLE"
+    day = numbers[0, 1]
+    assert sorted(numbers[:, 0]) == list(range(RANKS))
+    for tile, (rank, _) in enumerate(numbers):
+        assert model_time.names[tile] == name(int(rank), int(day))
+        assert tuple(extents[tile]) == (2, 3)
+        values = model_time.replies.data[offsets[tile, 0] :][:48].tobytes()
+        assert values == np.full(6, 100.0 * day + rank).tobytes()
+    assert set(tensors) == {wire.encode_field(".tensor_names", ["h", "unused"])}
+    return float(day)
+
+
+def drained(store: StoreClient, time_limit_s: float = 5.0) -> list[float]:
+    """The days of all times, each checked and given back."""
+    days = []
+    with drain(store, time_limit_s) as times:
+        for model_time in times:
+            days.append(check(model_time))
+            give_back(times, model_time)
+    return days
+
+
+def give_back(times: Drain, model_time: ModelTime) -> None:
+    blob = wire.encode_field(".tensor_names", ["h", "unused"])
+    times.release(model_time, [blob] * RANKS)
 
 
 @settings(
@@ -70,12 +101,8 @@ def test_each_time_comes_once_whatever_the_order_and_the_repeats(
     # The rest comes while the first are drained.
     simulation = threading.Thread(target=send, args=(store, order[split:], days))
     simulation.start()
-    drained = []
-    for model_time in drain(store):
-        check(model_time)
-        drained.append(model_time.day)
+    assert sorted(drained(store)) == list(range(days))
     simulation.join()
-    assert sorted(drained) == list(range(days))
     assert store.connection.dbsize() == 0
 
 
@@ -85,45 +112,70 @@ def send(store: StoreClient, tiles: list[tuple[int, int]], times: int) -> None:
     end(store, times)
 
 
-def test_a_time_is_deleted_once_it_is_used(store: StoreClient) -> None:
-    for day in (1, 2):
+def test_a_time_is_deleted_once_it_is_given_back(store: StoreClient) -> None:
+    for day in (1, 2, 3):
         for rank in range(RANKS):
             put(store, rank, day)
-    end(store, 2)
-    times = iter(drain(store))
-    used = next(times)
-    assert store.get_dataset(used.tiles[0].name).tensors
-    next(times)
-    assert [store.connection.exists(f"{{{tile.name}}}.meta") for tile in used.tiles] == [0] * RANKS
-    assert list(times) == []
+    end(store, 3)
+    with drain(store) as drain_:
+        times = iter(drain_)
+        used = next(times)
+        assert store.get_dataset(used.names[0]).tensors
+        give_back(drain_, used)
+        for _ in range(2):
+            give_back(drain_, next(times))
+        assert list(times) == []
     assert store.connection.dbsize() == 0
+
+
+def test_no_more_is_read_than_there_are_buffers(store: StoreClient) -> None:
+    for day in range(5):
+        for rank in range(RANKS):
+            put(store, rank, day)
+    end(store, 5)
+    with drain(store) as drain_:
+        times = iter(drain_)
+        first = next(times)
+        second = next(times)
+        assert first.replies is not second.replies
+        time.sleep(0.2)
+        check(first)
+        check(second)
+        give_back(drain_, first)
+        assert next(times).replies is first.replies
+
+
+def test_whoever_leaves_early_waits_for_nothing(store: StoreClient) -> None:
+    for rank in range(RANKS):
+        put(store, rank, 1)
+    started = time.monotonic()
+    with drain(store, time_limit_s=60.0) as times:
+        check(next(iter(times)))
+    assert time.monotonic() - started < 3.0
+    assert not [thread for thread in threading.enumerate() if thread.name == "drain"]
 
 
 def test_a_tile_that_comes_again_after_its_time_is_dropped(store: StoreClient) -> None:
     for rank in range(RANKS):
         put(store, rank, 1)
-    times = iter(drain(store))
-    check(next(times))
-
-    def late() -> None:
-        # The time is deleted when the next one is asked for.
-        while store.connection.dbsize() > 0:
+    with drain(store) as drain_:
+        times = iter(drain_)
+        only = next(times)
+        check(only)
+        give_back(drain_, only)
+        deadline = time.monotonic() + 5
+        while store.connection.dbsize() > 0 and time.monotonic() < deadline:
             time.sleep(0.01)
+        assert store.connection.dbsize() == 0
         put(store, 1, 1)
         end(store, 1)
-
-    thread = threading.Thread(target=late)
-    thread.start()
-    assert list(times) == []
-    thread.join()
+        assert list(times) == []
     assert store.connection.dbsize() == 0
 
 
 def test_a_slow_simulation_is_waited_for(store: StoreClient) -> None:
     for rank in range(RANKS):
         put(store, rank, 1)
-    times = iter(drain(store))
-    check(next(times))
 
     def later() -> None:
         time.sleep(0.6)
@@ -131,8 +183,7 @@ def test_a_slow_simulation_is_waited_for(store: StoreClient) -> None:
 
     thread = threading.Thread(target=later)
     thread.start()
-    check(next(times))
-    assert list(times) == []
+    assert drained(store) == [1, 2]
     thread.join()
 
 
@@ -141,11 +192,9 @@ def test_a_time_without_all_ranks_at_the_end_names_them(store: StoreClient) -> N
         put(store, rank, 1)
     put(store, 1, 2)
     end(store, 2)
-    times = iter(drain(store))
-    check(next(times))
     message = r"time 0000002.00000 is incomplete: no tile came from ranks 0, 2\."
     with pytest.raises(ParslflowError, match=message):
-        next(times)
+        drained(store)
 
 
 def test_a_time_that_never_came_is_missed(store: StoreClient) -> None:
@@ -153,21 +202,21 @@ def test_a_time_that_never_came_is_missed(store: StoreClient) -> None:
         put(store, rank, 1)
     end(store, 2)
     with pytest.raises(ParslflowError, match="sent 2 times, but 1 came"):
-        list(drain(store))
+        drained(store)
 
 
 def test_a_simulation_that_died_ends_the_drain(store: StoreClient) -> None:
     put(store, 0, 1)
     store.put_dataset(Dataset("high-1_end", metadata={"times": [0], "status": [1]}), list="tiles")
     with pytest.raises(ParslflowError, match=r"run 'high-1' died while it was sampled"):
-        list(drain(store))
+        drained(store)
 
 
 def test_a_simulation_that_is_stuck_ends_the_drain(store: StoreClient) -> None:
     put(store, 0, 1)
     started = time.monotonic()
     with pytest.raises(ParslflowError, match=r"Nothing new came from the run 'high-1' for 0\.5 s"):
-        list(drain(store, time_limit_s=0.5))
+        drained(store, time_limit_s=0.5)
     assert 0.5 <= time.monotonic() - started < 3.0
 
 
@@ -175,20 +224,24 @@ def test_a_simulation_that_is_stuck_ends_the_drain(store: StoreClient) -> None:
 def test_what_is_not_of_the_run_is_refused(store: StoreClient, other: str) -> None:
     store.put_dataset(Dataset(other), list="tiles")
     with pytest.raises(ParslflowError, match=rf"'tiles' holds '{other}', which is no tile"):
-        list(drain(store))
+        drained(store)
 
 
-def test_metadata_that_is_missing_is_named(store: StoreClient) -> None:
-    store.put_dataset(Dataset(name(0, 1), metadata={"ranks": [3]}), list="tiles")
-    with pytest.raises(ParslflowError, match=rf"'{name(0, 1)}' has no metadata 'rank'"):
-        list(drain(store))
+def test_a_number_of_ranks_that_is_missing_is_named(store: StoreClient) -> None:
+    store.put_dataset(Dataset(name(0, 1), metadata={"rank": [0]}), list="tiles")
+    with pytest.raises(ParslflowError, match=rf"'{name(0, 1)}' has no metadata 'ranks'"):
+        drained(store)
 
 
-def test_a_field_that_is_missing_is_named(store: StoreClient) -> None:
-    metadata = {"rank": [0], "ranks": [1], "day": [1.0]}
-    store.put_dataset(Dataset(name(0, 1), metadata=metadata), list="tiles")
-    with pytest.raises(ParslflowError, match=name(0, 1)):
-        list(drain(store))
+def test_a_store_that_goes_away_is_told(tmp_path: Path) -> None:
+    with StoreServer(tmp_path / "store") as server, server.client() as client:
+        put(client, 0, 1)
+        with drain(client) as times:
+            killer = threading.Timer(0.3, os.kill, (server.pid, signal.SIGKILL))
+            killer.start()
+            with pytest.raises(ParslflowError, match="it cannot be reached"):
+                next(iter(times))
+            killer.join()
 
 
 def test_the_stock_client_can_be_the_simulation(
@@ -202,11 +255,11 @@ def test_the_stock_client_can_be_the_simulation(
     for rank in range(RANKS):
         dataset = smartredis.Dataset(name(rank, 7))
         dataset.add_tensor("h", np.full((2, 3), 700.0 + rank))
+        dataset.add_tensor("unused", np.full((2, 3), 700.0 + rank))
         dataset.add_meta_scalar("rank", np.int32(rank))
         dataset.add_meta_scalar("ranks", np.int32(RANKS))
         dataset.add_meta_scalar("day", np.float64(7))
         stock.put_dataset(dataset)
         stock.append_to_list("tiles", dataset)
     end(store, 1)
-    [model_time] = drain(store)
-    check(model_time)
+    assert drained(store) == [7.0]

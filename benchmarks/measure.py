@@ -1,0 +1,83 @@
+"""How a figure is measured: both sides in turn, in one run, the median of each."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Work = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the results.
+
+    Attributes:
+        figure: The ratio, as ``kind`` says.
+        unit: What the figure is.
+        ours: Median of ours, in ``measure``.
+        against: Median of the other side, in ``measure``.
+        runs: How many times each side was measured.
+        measure: The unit of both sides.
+        wanted: The bound that the figure is to keep.
+    """
+
+    figure: float
+    unit: Literal["times the throughput", "times the time", "times the memory"]
+    ours: float
+    against: float
+    runs: int
+    measure: str = "s"
+
+
+SHORTEST_S = 0.02
+"""Work that takes less is repeated until one measurement takes so long."""
+
+
+def seconds(work: Work, repeats: int = 1) -> float:
+    """How long ``work`` takes, on average over ``repeats``."""
+    start = time.perf_counter()
+    for _ in range(repeats):
+        work()
+    return (time.perf_counter() - start) / repeats
+
+
+def medians(
+    ours: Work, against: Work, runs: int, before: Work | None = None
+) -> tuple[float, float]:
+    """The median time of each, measured in turn so that both see the same machine.
+
+    Args:
+        ours: Our work.
+        against: The other side's.
+        runs: How many times each is measured.
+        before: What is done before each, unmeasured; the work is then not repeated.
+    """
+    repeats = []
+    for work in (ours, against):
+        if before is not None:
+            before()
+        work()  # once unmeasured: memory, caches, threads
+        repeats.append(1 if before else max(1, round(SHORTEST_S / seconds(work))))
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(runs):
+        for side, work in enumerate((ours, against)):
+            if before is not None:
+                before()
+            times[side].append(seconds(work, repeats[side]))
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def throughput(ours: Work, against: Work, runs: int, before: Work | None = None) -> Figure:
+    """How many times as much ours does in the same time; see ``medians``."""
+    our_time, their_time = medians(ours, against, runs, before)
+    return Figure(their_time / our_time, "times the throughput", our_time, their_time, runs)
+
+
+def duration(ours: Work, against: Work, runs: int, before: Work | None = None) -> Figure:
+    """How many times as long ours takes; see ``medians``."""
+    our_time, their_time = medians(ours, against, runs, before)
+    return Figure(our_time / their_time, "times the time", our_time, their_time, runs)

@@ -1,0 +1,22 @@
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+def receive(
+    socket: int, data: NDArray[np.uint8], start: int, end: int, wanted: int, timeout_ms: int
+) -> tuple[int, int, int, int]: ...
+def tiles(
+    data: NDArray[np.uint8],
+    end: int,
+    names: Sequence[str],
+    numbers: Sequence[bytes],
+    fields: Sequence[str],
+) -> tuple[
+    NDArray[np.float64],
+    NDArray[np.intc],
+    NDArray[np.int64],
+    Literal["DOUBLE", "FLOAT", ""],
+    list[bytes | None],
+]: ...

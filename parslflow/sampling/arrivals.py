@@ -1,0 +1,93 @@
+"""Which tiles of a run have come, and which of its model times are whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from parslflow.errors import ParslflowError
+
+
+class Arrivals:
+    """Sorts the names on a list by model time and rank. A tile that comes twice counts once.
+
+    Args:
+        run: The run's name, with which the names of its data sets begin.
+        list_name: The list that its ranks append to, for messages.
+    """
+
+    def __init__(self, run: str, list_name: str) -> None:
+        self._run = run
+        self._list = list_name
+        self._name = re.compile(rf"{re.escape(run)}_(\d{{7,}}\.\d{{5}})_(\d{{6,}})")
+        self._waiting: dict[str, dict[int, str]] = {}
+        self._taken: set[str] = set()
+        self.ended = False
+        """Whether the marker of the run's end has come."""
+
+    @property
+    def end_marker(self) -> str:
+        """The name of the data set that marks the run's end."""
+        return f"{self._run}_end"
+
+    @property
+    def times(self) -> int:
+        """How many whole times were taken."""
+        return len(self._taken)
+
+    def add(self, names: Iterable[str]) -> list[str]:
+        """Sort in what was on the list.
+
+        Returns:
+            Tiles of times that were taken already, which nobody needs.
+
+        Raises:
+            ParslflowError: One is no tile of this run.
+        """
+        late = []
+        for name in names:
+            match = self._name.fullmatch(name)
+            if match is not None:
+                stamp, rank = match.groups()
+                if stamp in self._taken:
+                    late.append(name)
+                else:
+                    self._waiting.setdefault(stamp, {})[int(rank)] = name
+            elif name == self.end_marker:
+                self.ended = True
+            else:
+                raise ParslflowError(
+                    f"The list '{self._list}' holds '{name}', which is no tile of the run "
+                    f"'{self._run}': give each run a list of its own."
+                )
+        return late
+
+    def any(self) -> str | None:
+        """A tile that waits for its time to be whole, if there is one."""
+        return next((name for tiles in self._waiting.values() for name in tiles.values()), None)
+
+    def take(self, ranks: int) -> list[tuple[str, list[str]]]:
+        """The stamps and tiles of the times that all ``ranks`` have sent, in the order of time."""
+        whole = sorted(stamp for stamp, tiles in self._waiting.items() if len(tiles) >= ranks)
+        self._taken.update(whole)
+        return [(stamp, list(self._waiting.pop(stamp).values())) for stamp in whole]
+
+    def check_end(self, ranks: int, sent: int) -> None:
+        """All has come that was sent.
+
+        Args:
+            ranks: How many ranks there are.
+            sent: How many times each of them has sent.
+
+        Raises:
+            ParslflowError: A time is incomplete, or never came.
+        """
+        for stamp in sorted(self._waiting):
+            missing = sorted(set(range(ranks)) - self._waiting[stamp].keys())
+            named = ", ".join(str(rank) for rank in missing)
+            raise ParslflowError(
+                f"The run '{self._run}' ended, but its time {stamp} is incomplete: no tile came "
+                f"from {'rank' if len(missing) == 1 else 'ranks'} {named}."
+            )
+        if sent != self.times:
+            raise ParslflowError(f"The run '{self._run}' sent {sent} times, but {self.times} came.")
