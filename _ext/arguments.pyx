@@ -17,7 +17,7 @@ def real(array, name, ndim):
     Raises:
         ValueError: It is no such array, or not C-contiguous.
     """
-    _check(array, name, ndim, ("float32", "float64"))
+    _check(array, name, ndim, _REALS)
     return array.dtype
 
 
@@ -33,7 +33,7 @@ def typed(array, name, ndim, dtype):
     Raises:
         ValueError: It is no such array, or not C-contiguous.
     """
-    _check(array, name, ndim, (np.dtype(dtype).name,))
+    _check(array, name, ndim, (np.dtype(dtype),))
 
 
 def finite(array, name, shape):
@@ -71,13 +71,21 @@ def threads(number):
         raise ValueError(f"At least one thread has to work, not {number}.")
 
 
-def _check(array, name, ndim, kinds):
-    wanted = f"give a C-contiguous array of {' or '.join(kinds)} with {ndim} dimensions"
+_REALS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+cdef _check(array, name, int ndim, tuple dtypes):
     if not isinstance(array, np.ndarray):
-        raise ValueError(f"{name} is of type {type(array).__name__}: {wanted}.")
-    if array.dtype.name not in kinds or not array.dtype.isnative:
-        raise ValueError(f"{name} holds {array.dtype}: {wanted}.")
-    if array.ndim != ndim:
-        raise ValueError(f"{name} has the shape {array.shape}: {wanted}.")
-    if not array.flags.c_contiguous:
-        raise ValueError(f"{name} is not contiguous: {wanted}.")
+        problem = f"is of type {type(array).__name__}"
+    elif array.dtype not in dtypes:
+        problem = f"holds {array.dtype}"
+    elif array.ndim != ndim:
+        problem = f"has the shape {array.shape}"
+    elif not array.flags.c_contiguous:
+        problem = "is not contiguous"
+    else:
+        return
+    wanted = " or ".join(str(dtype) for dtype in dtypes)
+    raise ValueError(
+        f"{name} {problem}: give a C-contiguous array of {wanted} with {ndim} dimensions."
+    )

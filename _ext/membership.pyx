@@ -11,8 +11,12 @@ centre to centre, and the normalisation of t goes into the weights of that sum.
 
 from cython cimport floating
 from cython.parallel cimport prange
+from cython.parallel cimport threadid
 from libc.stdint cimport int64_t
 from libc.stdint cimport uint64_t
+from libc.stdlib cimport calloc
+from libc.stdlib cimport free
+from libc.stdlib cimport realloc
 
 import numpy as np
 
@@ -46,13 +50,12 @@ cdef extern from "kernels/nearest.h" namespace "parslflow" nogil:
 
 cdef extern from *:
     int first_bit "__builtin_ctzll" (unsigned long long) noexcept nogil
-    int count_bits "__builtin_popcountll" (unsigned long long) noexcept nogil
 
 cdef enum:
     # Cells whose centres are found at a time, and whose fate is then one word.
     WORD = 64
-    # Words that a thread takes at a time.
-    CHUNK = 16
+    # Cells that a thread takes at a time.
+    CHUNK = 16 * WORD
 
 
 def assign(features, double rv_offset, mean, std, centres):
@@ -209,6 +212,30 @@ cdef struct Grid:
     int wanted
 
 
+# A sample that is kept.
+cdef struct Row:
+    double[FEATURES] features
+    double eke
+    int j
+    int i
+
+
+# The rows that one thread keeps, of all its chunks.
+cdef struct Rows:
+    Row* rows
+    Py_ssize_t n
+    Py_ssize_t capacity
+
+
+# Where the rows of a chunk are and where they go, and how many samples it had.
+cdef struct Part:
+    int thread
+    Py_ssize_t first
+    Py_ssize_t n
+    Py_ssize_t target
+    Py_ssize_t seen
+
+
 cdef _members(
     const floating[:, :, :] smoothed,    # IN, each field contiguous
     const floating[:, ::1] radius,       # IN
@@ -223,14 +250,15 @@ cdef _members(
     int threads,                         # IN
 ):
     """The samples of rows without walls, of which the first is row ``first_row`` of the field."""
-    cdef Py_ssize_t n_words, n_chunks, chunk, kept
+    cdef Py_ssize_t n_chunks, chunk, f
+    cdef Py_ssize_t seen = 0
+    cdef Py_ssize_t n = 0
     cdef Grid grid
     cdef Samples[floating] samples
     cdef Centres centres = _centres(constants, weights, rv_offset, radius_scale)
-    cdef uint64_t[::1] keep
-    cdef Py_ssize_t[::1] offsets
-    cdef Py_ssize_t seen = 0
-    cdef Py_ssize_t f
+    cdef Rows* kept
+    cdef Part* parts
+    cdef bint full = False
     cdef double[:, ::1] out_features
     cdef double[::1] out_eke
     cdef int[::1] out_j, out_i
@@ -240,104 +268,140 @@ cdef _members(
     grid.first_row = first_row
     grid.radius_scale = radius_scale
     grid.wanted = wanted
-    n_words = (grid.cells + WORD - 1) // WORD
-    n_chunks = (n_words + CHUNK - 1) // CHUNK
-    keep = np.empty(n_words, dtype=np.uint64)
-    offsets = np.zeros(n_chunks + 1, dtype=np.intp)
+    n_chunks = (grid.cells + CHUNK - 1) // CHUNK
     samples.stride = 1
-    if grid.cells > 0:
-        for f in range(FEATURES - 1):
-            samples.features[f] = &smoothed[f, 0, 0]
-        samples.features[FEATURES - 1] = &radius[0, 0]
-        for chunk in prange(n_chunks, nogil=True, num_threads=threads, schedule="static"):
-            seen += _choose(
-                samples, &energy[0, 0], &mke[0, 0], centres, grid, keep, chunk, &offsets[chunk + 1]
-            )
-    for chunk in range(n_chunks):
-        offsets[chunk + 1] += offsets[chunk]
-
-    kept = offsets[n_chunks]
-    features = np.empty((kept, FEATURES))
-    eke = np.empty(kept)
-    j = np.empty(kept, dtype=np.intc)
-    i = np.empty(kept, dtype=np.intc)
-    if kept > 0:
+    kept = <Rows*> calloc(threads, sizeof(Rows))
+    parts = <Part*> calloc(max(n_chunks, 1), sizeof(Part))
+    try:
+        if kept == NULL or parts == NULL:
+            raise MemoryError
+        if grid.cells > 0:
+            for f in range(FEATURES - 1):
+                samples.features[f] = &smoothed[f, 0, 0]
+            samples.features[FEATURES - 1] = &radius[0, 0]
+            for chunk in prange(n_chunks, nogil=True, num_threads=threads, schedule="dynamic"):
+                if not _keep(
+                    samples, &energy[0, 0], &mke[0, 0], centres, grid, chunk,
+                    threadid(), kept, &parts[chunk],
+                ):
+                    full = True
+        if full:
+            raise MemoryError
+        for chunk in range(n_chunks):
+            parts[chunk].target = n
+            seen += parts[chunk].seen
+            n += parts[chunk].n
+        features = np.empty((n, FEATURES))
+        eke = np.empty(n)
+        j = np.empty(n, dtype=np.intc)
+        i = np.empty(n, dtype=np.intc)
         out_features, out_eke, out_j, out_i = features, eke, j, i
         for chunk in prange(n_chunks, nogil=True, num_threads=threads, schedule="static"):
-            _take(
-                samples, &energy[0, 0], &mke[0, 0], grid, keep, chunk, offsets[chunk],
-                out_features, out_eke, out_j, out_i,
+            _write(
+                parts[chunk],
+                kept[parts[chunk].thread].rows,
+                out_features,
+                out_eke,
+                out_j,
+                out_i,
             )
+    finally:
+        if kept != NULL:
+            for chunk in range(threads):
+                free(kept[chunk].rows)
+        free(kept)
+        free(parts)
     return features, eke, j, i, seen
 
 
-cdef Py_ssize_t _choose(
+cdef bint _keep(
     const Samples[floating]& samples,     # IN
     const floating* energy,               # IN
     const double* mke,                    # IN
     const Centres& centres,               # IN
     const Grid& grid,                     # IN
-    uint64_t[::1] keep,                   # OUT, a bit a cell
     Py_ssize_t chunk,                     # IN
-    Py_ssize_t* kept,                     # OUT
+    int thread,                           # IN
+    Rows* kept,                           # IN/OUT, (threads,)
+    Part* part,                           # OUT
 ) noexcept nogil:
-    """Which cells of a chunk are kept; how many were samples."""
-    cdef Py_ssize_t word, first, f
+    """Keep the samples of a chunk that belong to the wanted cluster; False without memory."""
+    # Copies, since what lies beside them belongs to other threads.
+    cdef Rows rows = kept[thread]
     cdef Py_ssize_t seen = 0
-    cdef Samples[floating] part
+    cdef Row* row
+    cdef Py_ssize_t k, first, cell, j, i, f
+    cdef Samples[floating] word
     cdef Chosen chosen
+    cdef uint64_t bits
 
-    kept[0] = 0
-    part.stride = 1
-    for word in range(chunk * CHUNK, min((chunk + 1) * CHUNK, keep.shape[0])):
-        first = word * WORD
+    if rows.n + CHUNK > rows.capacity:
+        row = <Row*> realloc(rows.rows, (2 * rows.capacity + CHUNK) * sizeof(Row))
+        if row == NULL:
+            return False
+        rows.rows = row
+        rows.capacity = 2 * rows.capacity + CHUNK
+    part.thread = thread
+    part.first = rows.n
+    word.stride = 1
+    for k in range(CHUNK // WORD):
+        first = chunk * CHUNK + k * WORD
+        if first >= grid.cells:
+            break
         for f in range(FEATURES):
-            part.features[f] = samples.features[f] + first
+            word.features[f] = samples.features[f] + first
         chosen = choose(
-            part,
+            word,
             energy + first,
             mke + first,
             min(grid.cells - first, <Py_ssize_t> WORD),
             centres,
             grid.wanted,
         )
-        keep[word] = chosen.bits
-        kept[0] += count_bits(chosen.bits)
         seen += chosen.seen
-    return seen
-
-
-cdef void _take(
-    const Samples[floating]& samples,     # IN
-    const floating* energy,               # IN
-    const double* mke,                    # IN
-    const Grid& grid,                     # IN
-    const uint64_t[::1] keep,             # IN
-    Py_ssize_t chunk,                     # IN
-    Py_ssize_t n,                         # IN, where the chunk's first row goes
-    double[:, ::1] features,              # OUT
-    double[::1] eke,                      # OUT
-    int[::1] j,                           # OUT
-    int[::1] i,                           # OUT
-) noexcept nogil:
-    """Copy the cells of a chunk that are kept."""
-    cdef Py_ssize_t word, cell, row, column, f
-    cdef uint64_t bits
-
-    for word in range(chunk * CHUNK, min((chunk + 1) * CHUNK, keep.shape[0])):
-        bits = keep[word]
-        row = word * WORD // grid.nx
+        bits = chosen.bits
+        j = first // grid.nx
         while bits:
-            cell = word * WORD + first_bit(bits)
+            cell = first + first_bit(bits)
             bits &= bits - 1
-            column = cell - row * grid.nx
-            while column >= grid.nx:
-                column -= grid.nx
-                row += 1
+            i = cell - j * grid.nx
+            while i >= grid.nx:
+                i -= grid.nx
+                j += 1
+            row = &rows.rows[rows.n]
             for f in range(FEATURES - 1):
-                features[n, f] = samples.features[f][cell]
-            features[n, FEATURES - 1] = samples.features[FEATURES - 1][cell] * grid.radius_scale
-            eke[n] = energy[cell] - mke[cell]
-            j[n] = <int> (grid.first_row + row)
-            i[n] = <int> column
-            n += 1
+                row.features[f] = samples.features[f][cell]
+            row.features[FEATURES - 1] = (
+                samples.features[FEATURES - 1][cell] * grid.radius_scale
+            )
+            row.eke = energy[cell] - mke[cell]
+            row.j = <int> (grid.first_row + j)
+            row.i = <int> i
+            rows.n += 1
+    part.n = rows.n - part.first
+    part.seen = seen
+    kept[thread] = rows
+    return True
+
+
+cdef void _write(
+    const Part& part,             # IN
+    const Row* rows,              # IN, of the thread that kept them
+    double[:, ::1] features,      # OUT
+    double[::1] eke,              # OUT
+    int[::1] j,                   # OUT
+    int[::1] i,                   # OUT
+) noexcept nogil:
+    """Put the rows of a chunk to their place among all."""
+    cdef Py_ssize_t k, f
+    cdef Py_ssize_t n = part.target
+    cdef const Row* row = rows + part.first
+
+    for k in range(part.n):
+        for f in range(FEATURES):
+            features[n, f] = row.features[f]
+        eke[n] = row.eke
+        j[n] = row.j
+        i[n] = row.i
+        row += 1
+        n += 1

@@ -124,7 +124,7 @@ def receive(
     with nogil:
         outcome = _receive(socket, &cursor, data.shape[0], wanted, timeout_ms, &count, &missing)
     if outcome == SILENT:
-        raise TimeoutError(f"nothing came for {timeout_ms / 1000:g} s")
+        raise TimeoutError(f"nothing came for {timeout_ms / 1000.0:g} s")
     if outcome == CLOSED:
         raise ConnectionError("the other side closed the connection")
     if outcome == BROKEN:

@@ -23,6 +23,10 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy
 from libc.string cimport memset
 
+import numpy as np
+
+from parslflow._ext import arguments
+
 cdef extern from "stdlib.h" nogil:
     void* aligned_alloc(size_t, size_t)
 
@@ -38,6 +42,13 @@ cdef extern from "kernels/stencil.h" namespace "parslflow" nogil:
         Real* out
     void recur(const Row[double]&, double, double, Py_ssize_t, Py_ssize_t) noexcept
     void recur(const Row[float]&, float, float, Py_ssize_t, Py_ssize_t) noexcept
+    void recur_twice(
+        const Row[double]&, const Row[double]&, double, double, double, double,
+        Py_ssize_t, Py_ssize_t,
+    ) noexcept
+    void recur_twice(
+        const Row[float]&, const Row[float]&, float, float, float, float, Py_ssize_t, Py_ssize_t
+    ) noexcept
     bint begin(const double*, double*, double*, double, Py_ssize_t) noexcept
     bint begin(const float*, float*, float*, float, Py_ssize_t) noexcept
 
@@ -66,29 +77,53 @@ cdef struct Sweep:
     Py_ssize_t rows         # of the ring
 
 
-def chebyshev_filter(
-    const floating[:, :, ::1] fields,       # IN
-    floating[:, :, ::1] out,                # OUT
-    const double[::1] coefficients,         # IN
-    bint walls,                             # IN
-    int threads=1,                          # IN
-):
+def chebyshev_filter(fields, out, coefficients, bint walls, int threads=1):
     """Filter each of ``fields`` into ``out``.
 
     A cell that is NaN is land: nothing passes through its faces, and it is NaN in ``out`` too. This
     is REGULAR_WITH_LAND with the mask of the cells that are not NaN.
 
     Args:
-        fields: (fields, ny, nx).
-        out: (fields, ny, nx); not the memory of ``fields``.
-        coefficients: (steps + 1,), at least two: c_k, of the Chebyshev polynomials.
+        fields: (fields, ny, nx), float32 or float64.
+        out: (fields, ny, nx), of the same type; not the memory of ``fields``.
+        coefficients: (steps + 1,) float64, at least two: c_k, of the Chebyshev polynomials.
         walls: Walls beyond the first and the last row (as a row of land there); otherwise y is
             periodic too.
         threads: How many threads filter.
 
     Raises:
-        ValueError: Shapes differ, there are fewer than two coefficients, or no thread.
+        ValueError: An array has a wrong type or shape, shares its memory with another, there are
+            fewer than two coefficients or one that is not finite, or no thread.
     """
+    kind = arguments.real(fields, "fields", 3)
+    arguments.typed(out, "out", 3, kind)
+    arguments.finite(coefficients, "coefficients", (None,))
+    arguments.threads(threads)
+    if out.shape != fields.shape:
+        raise ValueError(
+            f"The fields have the shape {fields.shape}, but the array for the result has "
+            f"{out.shape}."
+        )
+    if len(coefficients) < 2:
+        raise ValueError("A filter needs at least two coefficients.")
+    if np.may_share_memory(fields, out):
+        raise ValueError("The result needs memory of its own, not that of the fields.")
+    if fields.size == 0:
+        return
+    if kind == np.float64:
+        _filter_all[double](fields, out, coefficients, walls, threads)
+    else:
+        _filter_all[float](fields, out, coefficients, walls, threads)
+
+
+cdef _filter_all(
+    const floating[:, :, ::1] fields,       # IN
+    floating[:, :, ::1] out,                # OUT
+    const double[::1] coefficients,         # IN
+    bint walls,                             # IN
+    int threads,                            # IN
+):
+    """Filter all blocks of all fields."""
     cdef Py_ssize_t n = fields.shape[0]
     cdef Py_ssize_t ny = fields.shape[1]
     cdef Py_ssize_t nx = fields.shape[2]
@@ -97,18 +132,6 @@ def chebyshev_filter(
     cdef size_t ring
     cdef floating* work
     cdef Sweep sweep
-
-    if out.shape[0] != n or out.shape[1] != ny or out.shape[2] != nx:
-        raise ValueError(
-            f"The fields have the shape {(n, ny, nx)}, but the array for the result has "
-            f"{(out.shape[0], out.shape[1], out.shape[2])}."
-        )
-    if steps < 1:
-        raise ValueError("A filter needs at least two coefficients.")
-    if threads < 1:
-        raise ValueError(f"At least one thread has to filter, not {threads}.")
-    if n * ny * nx == 0:
-        return
 
     sweep.ny, sweep.nx, sweep.steps, sweep.walls = ny, nx, steps, walls
     sweep.rows = steps + 2
@@ -189,15 +212,13 @@ cdef bint _sweep(
     cdef Py_ssize_t width = sweep.end_column - sweep.first_column + 2 * sweep.steps
     cdef Py_ssize_t low = sweep.first_row - sweep.steps
     cdef Py_ssize_t high = sweep.end_row + sweep.steps
-    cdef Py_ssize_t tick, m, j, first, end
+    cdef Py_ssize_t tick, m, j
+    cdef bint both
     cdef Py_ssize_t slot = -1
-    cdef bint low_wall = sweep.walls and low <= 0
-    cdef bint high_wall = sweep.walls and high >= sweep.ny
 
-    if low_wall:
-        low = 0
-    if high_wall:
-        high = sweep.ny
+    if sweep.walls:
+        low = max(low, <Py_ssize_t> 0)
+        high = min(high, sweep.ny)
     for tick in range(low, high + sweep.steps):
         slot = slot + 1 if slot + 1 < sweep.rows else 0
         if tick < high and not _read_row(field, values, sea, coefficients, sweep, tick, slot, width):
@@ -211,15 +232,35 @@ cdef bint _sweep(
                 _at(closed, sweep, slot - 1),
                 width,
             )
-        for m in range(1, sweep.steps + 1):
-            j = tick - m
-            first = low if low_wall else low + m
-            end = high if high_wall else high - m
-            if first <= j < end:
-                _step_row(
-                    values, sea, closed, out, coefficients, sweep, m, j, slot - m, low, high, width
-                )
+        m = 1
+        while m <= sweep.steps:
+            # Step m + 1 for the row to the south goes with step m where both are to be taken.
+            both = (
+                m < sweep.steps
+                and not sweep.land
+                and _is_due(sweep, m, tick - m, low, high)
+                and _is_due(sweep, m + 1, tick - m - 1, low, high)
+            )
+            if both:
+                _step_twice(values, sea, closed, coefficients, sweep, m, tick, slot, low, high, width)
+                m += 2
+                continue
+            if _is_due(sweep, m, tick - m, low, high):
+                _step(values, sea, closed, coefficients, sweep, m, tick, slot, low, high, width)
+            m += 1
+        j = tick - sweep.steps
+        if _is_due(sweep, sweep.steps, j, low, high):
+            _write_row(values, sea, out, sweep, j, slot - sweep.steps)
     return True
+
+
+cdef inline bint _is_due(
+    const Sweep& sweep, Py_ssize_t m, Py_ssize_t j, Py_ssize_t low, Py_ssize_t high
+) noexcept nogil:
+    """Whether row ``j`` is still right after step ``m``, which spoils one at a side but a wall."""
+    cdef Py_ssize_t first = low if sweep.walls and low == 0 else low + m
+    cdef Py_ssize_t end = high if sweep.walls and high == sweep.ny else high - m
+    return first <= j < end
 
 
 cdef inline floating* _at(floating* ring, const Sweep& sweep, Py_ssize_t slot) noexcept nogil:
@@ -270,53 +311,117 @@ cdef bint _read_row(
     return True
 
 
-cdef inline void _step_row(
-    floating* values,               # IN/OUT
+cdef inline Row[floating] _row(
+    floating* values,               # IN
     floating* sea,                  # IN
     floating* closed,               # IN
-    floating* out,                  # OUT
-    const double* coefficients,     # IN
     const Sweep& sweep,             # IN
     Py_ssize_t m,                   # IN, the step
-    Py_ssize_t j,                   # IN, the row
-    Py_ssize_t slot,                # IN, its place in the ring
+    Py_ssize_t tick,                # IN
+    Py_ssize_t slot,                # IN, the place in the ring of the row that is read at this tick
     Py_ssize_t low,                 # IN, the first row there is
     Py_ssize_t high,                # IN, the end of the rows
-    Py_ssize_t width,               # IN
 ) noexcept nogil:
-    """Row ``j`` of b_(K - m), K the number of steps."""
+    """What step ``m`` makes of b_(K - m) at this tick, K the number of steps."""
     cdef Py_ssize_t kind = sweep.rows * sweep.stride
     cdef floating* newer = values + (2 - m % 2) * kind
     cdef floating* older = values + (1 + m % 2) * kind
-    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t> sizeof(floating)
-    cdef Py_ssize_t i
+    cdef Py_ssize_t j = tick - m
+    cdef Py_ssize_t here = slot - m
     cdef Row[floating] row
 
-    row.field = _at(values, sweep, slot)
+    row.field = _at(values, sweep, here)
     # Beyond a wall the row itself stands for the one that is not there.
-    row.south = _at(newer, sweep, slot - 1 if j > low else slot)
-    row.centre = _at(newer, sweep, slot)
-    row.north = _at(newer, sweep, slot + 1 if j < high - 1 else slot)
-    row.before = _at(older, sweep, slot) if m > 1 else values + 5 * kind
-    row.sea = _at(sea, sweep, slot) if sweep.land else NULL
-    row.closed = _at(closed, sweep, slot) if sweep.land else NULL
-    if m < sweep.steps:
-        row.out = _at(older, sweep, slot)
-        # Whole aligned vectors; what is computed too much is as little used as what is spoilt.
-        recur(
-            row,
-            <floating> coefficients[sweep.steps - m],
-            <floating> -0.5,
-            m // lanes * lanes,
-            (width - m + lanes - 1) // lanes * lanes,
-        )
-        return
-    row.out = out + j * sweep.nx + sweep.first_column - m
-    recur(row, <floating> coefficients[0], <floating> -0.25, m, width - m)
+    row.south = _at(newer, sweep, here - 1 if j > low else here)
+    row.centre = _at(newer, sweep, here)
+    row.north = _at(newer, sweep, here + 1 if j < high - 1 else here)
+    row.before = _at(older, sweep, here) if m > 1 else values + 5 * kind
+    row.sea = _at(sea, sweep, here) if sweep.land else NULL
+    row.closed = _at(closed, sweep, here) if sweep.land else NULL
+    row.out = _at(older, sweep, here)
+    return row
+
+
+cdef inline void _step(
+    floating* values,               # IN/OUT
+    floating* sea,                  # IN
+    floating* closed,               # IN
+    const double* coefficients,     # IN
+    const Sweep& sweep,             # IN
+    Py_ssize_t m,                   # IN, the step
+    Py_ssize_t tick,                # IN
+    Py_ssize_t slot,                # IN
+    Py_ssize_t low,                 # IN
+    Py_ssize_t high,                # IN
+    Py_ssize_t width,               # IN
+) noexcept nogil:
+    """One step for its row."""
+    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t> sizeof(floating)
+    cdef Row[floating] row = _row(values, sea, closed, sweep, m, tick, slot, low, high)
+
+    # Whole aligned vectors; what is computed too much is as little used as what is spoilt.
+    recur(
+        row,
+        <floating> coefficients[sweep.steps - m],
+        <floating> (-0.5 if m < sweep.steps else -0.25),
+        m // lanes * lanes,
+        (width - m + lanes - 1) // lanes * lanes,
+    )
+
+
+cdef inline void _step_twice(
+    floating* values,               # IN/OUT
+    floating* sea,                  # IN
+    floating* closed,               # IN
+    const double* coefficients,     # IN
+    const Sweep& sweep,             # IN
+    Py_ssize_t m,                   # IN, the first of the two steps
+    Py_ssize_t tick,                # IN
+    Py_ssize_t slot,                # IN
+    Py_ssize_t low,                 # IN
+    Py_ssize_t high,                # IN
+    Py_ssize_t width,               # IN
+) noexcept nogil:
+    """Step ``m`` for its row, and step m + 1 for the row to the south of it."""
+    cdef Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t> sizeof(floating)
+    cdef Row[floating] row = _row(values, sea, closed, sweep, m, tick, slot, low, high)
+    cdef Row[floating] next_row = _row(values, sea, closed, sweep, m + 1, tick, slot, low, high)
+
+    recur_twice(
+        row,
+        next_row,
+        <floating> coefficients[sweep.steps - m],
+        <floating> coefficients[sweep.steps - m - 1],
+        <floating> -0.5,
+        <floating> (-0.5 if m + 1 < sweep.steps else -0.25),
+        m // lanes * lanes,
+        (width - m + lanes - 1) // lanes * lanes,
+    )
+
+
+cdef void _write_row(
+    const floating* values,     # IN
+    const floating* sea,        # IN
+    floating* out,              # OUT
+    const Sweep& sweep,         # IN
+    Py_ssize_t j,               # IN
+    Py_ssize_t slot,            # IN, the row's place in the ring
+) noexcept nogil:
+    """Copy a row of the result, without the sides of the block, and NaN on land."""
+    cdef Py_ssize_t kind = sweep.rows * sweep.stride
+    cdef const floating* row = _at(
+        <floating*> values + (1 + sweep.steps % 2) * kind, sweep, slot
+    ) + sweep.steps
+    cdef const floating* wet = _at(<floating*> sea, sweep, slot) + sweep.steps
+    cdef floating* target = out + j * sweep.nx + sweep.first_column
+    cdef Py_ssize_t n = sweep.end_column - sweep.first_column
+    cdef Py_ssize_t i
+
+    memcpy(target, row, n * sizeof(floating))
     if sweep.land:
-        for i in range(m, width - m):
-            if row.sea[i] == 0:
-                row.out[i] = NAN
+        for i in range(n):
+            if wet[i] == 0:
+                target[i] = NAN
 
 
 cdef void _count_closed(

@@ -29,6 +29,7 @@ from libc.string cimport memcpy
 
 import numpy as np
 
+from parslflow._ext import arguments
 from parslflow._ext.decomposition import covered
 
 cnp.import_array()
@@ -59,22 +60,13 @@ cdef enum:
     LINES = 4
 
 
-def assemble(
-    floating[:, :, :, ::1] out,       # OUT
-    const int[:, :, ::1] bounds,      # IN
-    tiles,                            # IN
-    fields,                           # IN
-    int ranks,                        # IN
-    str order="ij",                   # IN
-    land=None,                        # IN
-    int threads=1,                    # IN
-):
+def assemble(out, bounds, tiles, fields, int ranks, str order="ij", land=None, int threads=1):
     """Put the computational domains of the tiles of all ranks into ``out``.
 
     Args:
-        out: (times, fields, ny, nx), C-contiguous; written whole, or not at all if a tile is
-            refused.
-        bounds: (times, tiles, 9), where each tile lies: rank, i and j offsets (global = local +
+        out: (times, fields, ny, nx), float32 or float64, C-contiguous; written whole, or not at
+            all if a tile is refused.
+        bounds: (times, tiles, 9) intc, where each tile lies: rank, i and j offsets (global = local +
             offset), isc, iec, jsc, jec (computational domain, 1-based, ends included, in the tile
             with its halo), and the tile's extents ni and nj, halo included.
         tiles: ``tiles[k][t][f]`` is the tile of time k, row ``t`` and field ``f``: a C-contiguous
@@ -93,32 +85,47 @@ def assemble(
             reaches out of the global array or overlaps another, or cells are left uncovered. The
             message names rank and field.
     """
+    cells = _check(out, bounds, fields, ranks, land, threads)
+    if len(tiles) != out.shape[0]:
+        raise ValueError(f"There are tiles of {len(tiles)} times where out has {out.shape[0]}.")
+    if out.dtype == np.float64:
+        _assemble[double](out, bounds, tiles, fields, _is_transposed(order), cells, threads)
+    else:
+        _assemble[float](out, bounds, tiles, fields, _is_transposed(order), cells, threads)
+
+
+cdef _assemble(
+    floating[:, :, :, ::1] out,            # OUT
+    const int[:, :, ::1] bounds,           # IN
+    tiles,                                 # IN
+    fields,                                # IN
+    bint transposed,                       # IN
+    const uint64_t[:, :, ::1] cells,       # IN, those that lie in a tile
+    int threads,                           # IN
+):
+    """Find where the values of all tiles lie, then copy them."""
     cdef Py_ssize_t n_times = out.shape[0]
     cdef Py_ssize_t n_fields = out.shape[1]
     cdef Py_ssize_t n_tiles = bounds.shape[1]
     cdef Py_ssize_t n = n_times * n_tiles * n_fields
     cdef Py_ssize_t k, t, f, at
     cdef Py_ssize_t rows, columns
-    cdef bint transposed = _is_transposed(order)
     cdef int kind = cnp.NPY_FLOAT if floating is float else cnp.NPY_DOUBLE
     cdef const char** where
-    cdef object of_time, of_rank, tile
-    cdef list views = []
-
-    cells = _check(out, bounds, fields, ranks, land, threads)
-    if len(tiles) != n_times:
-        raise ValueError(f"There are tiles of {len(tiles)} times where out has {n_times}.")
+    cdef list of_time, of_rank
+    cdef object tile
+    cdef list held = []
 
     where = <const char**> calloc(max(n, 1), sizeof(char*))
     if where == NULL:
         raise MemoryError
     try:
         for k in range(n_times):
-            of_time = tiles[k]
+            of_time = _listed(tiles[k], held)
             if len(of_time) != n_tiles:
                 raise ValueError(f"There are {len(of_time)} tiles but {n_tiles} rows of bounds.")
             for t in range(n_tiles):
-                of_rank = of_time[t]
+                of_rank = _listed(of_time[t], held)
                 _fetch_ahead(of_time, t)
                 if len(of_rank) != n_fields:
                     raise ValueError(
@@ -135,7 +142,7 @@ def assemble(
                         view = _view(
                             tile, rows, columns, sizeof(floating), bounds[k, t, RANK], fields[f]
                         )
-                        views.append(view)
+                        held.append(view)
                         where[at] = <const char*> PyMemoryView_GET_BUFFER(view).buf
         # The GIL is kept: nobody may change the lists, or free their arrays, before all is copied.
         _place(out, bounds, where, transposed, cells, threads)
@@ -144,23 +151,15 @@ def assemble(
 
 
 def assemble_bytes(
-    floating[:, :, :, ::1] out,       # OUT
-    const int[:, :, ::1] bounds,      # IN
-    const unsigned char[::1] data,    # IN
-    const int64_t[:, :, ::1] offsets, # IN
-    fields,                           # IN
-    int ranks,                        # IN
-    str order="ij",                   # IN
-    land=None,                        # IN
-    int threads=1,                    # IN
+    out, bounds, data, offsets, fields, int ranks, str order="ij", land=None, int threads=1
 ):
     """As ``assemble``, with all tiles in one buffer, such as the store's replies.
 
     Args:
         out: As in ``assemble``.
         bounds: As in ``assemble``.
-        data: The buffer.
-        offsets: (times, tiles, fields), where each tile's values begin in it.
+        data: The buffer, uint8.
+        offsets: (times, tiles, fields) int64, where each tile's values begin in it.
         fields: As in ``assemble``.
         ranks: As in ``assemble``.
         order: As in ``assemble``.
@@ -170,23 +169,38 @@ def assemble_bytes(
     Raises:
         ValueError: As in ``assemble``, or a tile does not lie in the buffer.
     """
+    cells = _check(out, bounds, fields, ranks, land, threads)
+    arguments.typed(data, "data", 1, np.uint8)
+    arguments.typed(offsets, "offsets", 3, np.int64)
+    wanted = (out.shape[0], bounds.shape[1], out.shape[1])
+    if offsets.shape != wanted:
+        raise ValueError(f"offsets has the shape {offsets.shape} where {wanted} is needed.")
+    if out.dtype == np.float64:
+        _assemble_bytes[double](
+            out, bounds, data, offsets, fields, _is_transposed(order), cells, threads
+        )
+    else:
+        _assemble_bytes[float](
+            out, bounds, data, offsets, fields, _is_transposed(order), cells, threads
+        )
+
+
+cdef _assemble_bytes(
+    floating[:, :, :, ::1] out,            # OUT
+    const int[:, :, ::1] bounds,           # IN
+    const unsigned char[::1] data,         # IN
+    const int64_t[:, :, ::1] offsets,      # IN
+    fields,                                # IN
+    bint transposed,                       # IN
+    const uint64_t[:, :, ::1] cells,       # IN, those that lie in a tile
+    int threads,                           # IN
+):
+    """Check that all tiles lie in the buffer, then copy them."""
     cdef Py_ssize_t n_fields = out.shape[1]
     cdef Py_ssize_t n_tiles = bounds.shape[1]
     cdef Py_ssize_t k, t, f
     cdef int64_t size
-    cdef bint transposed = _is_transposed(order)
     cdef const char** where
-
-    cells = _check(out, bounds, fields, ranks, land, threads)
-    if (
-        offsets.shape[0] != out.shape[0]
-        or offsets.shape[1] != n_tiles
-        or offsets.shape[2] != n_fields
-    ):
-        raise ValueError(
-            f"offsets has the shape {(offsets.shape[0], offsets.shape[1], offsets.shape[2])} where "
-            f"{(out.shape[0], n_tiles, n_fields)} is needed."
-        )
 
     where = <const char**> calloc(max(out.shape[0] * n_tiles * n_fields, 1), sizeof(char*))
     if where == NULL:
@@ -219,40 +233,39 @@ cdef bint _is_transposed(str order) except -1:
     return order == "ij"
 
 
-cdef uint64_t[:, :, ::1] _check(
-    floating[:, :, :, ::1] out, const int[:, :, ::1] bounds, fields, int ranks, land, int threads
-):
+cdef _check(out, bounds, fields, int ranks, land, int threads):
     """The arguments fit together; the cells that lie in a tile, see ``decomposition.covered``."""
-    cdef Py_ssize_t ny = out.shape[2]
-    cdef Py_ssize_t nx = out.shape[3]
-
-    if bounds.shape[0] != out.shape[0]:
-        raise ValueError(f"There are bounds of {bounds.shape[0]} times where out has {out.shape[0]}.")
+    arguments.real(out, "out", 4)
+    arguments.typed(bounds, "bounds", 3, np.intc)
+    arguments.threads(threads)
+    if len(bounds) != len(out):
+        raise ValueError(f"There are bounds of {len(bounds)} times where out has {len(out)}.")
     if len(fields) != out.shape[1]:
         raise ValueError(f"There are {len(fields)} names for {out.shape[1]} fields.")
-    if threads < 1:
-        raise ValueError(f"At least one thread has to copy, not {threads}.")
-    if land is None:
-        return covered(bounds, ranks, ny, nx)
-    mask = np.ascontiguousarray(land)
-    if mask.dtype != np.bool_ or mask.ndim != 2:
-        raise ValueError(
-            f"land has {mask.ndim} dimensions of {mask.dtype} where two of bool are needed."
-        )
-    return covered(bounds, ranks, ny, nx, mask.view(np.uint8))
+    if land is not None:
+        arguments.typed(land, "land", 2, np.bool_)
+        land = land.view(np.uint8)
+    return covered(bounds, ranks, out.shape[2], out.shape[3], land)
 
 
 # The tiles, one by one
 
 
-cdef inline void _fetch_ahead(of_time, Py_ssize_t t) noexcept:
+cdef inline _listed(sequence, list held):
+    """The sequence as a list, which keeps its items alive."""
+    if PyList_CheckExact(sequence):
+        return sequence
+    items = list(sequence)
+    held.append(items)
+    return items
+
+
+cdef inline void _fetch_ahead(list of_time, Py_ssize_t t) noexcept:
     """Ask for the memory of the arrays of the next ranks, each link of the chain in its turn."""
     cdef Py_ssize_t link, f
     cdef PyObject* of_rank
     cdef PyObject* array
 
-    if not PyList_CheckExact(of_time):
-        return
     for link in range(1, 5):
         if t + link * AHEAD_RANKS >= PyList_GET_SIZE(of_time):
             return
@@ -331,14 +344,23 @@ cdef void _place(
     """Copy every tile to its place; NaN where there is none."""
     cdef Py_ssize_t n_tiles = bounds.shape[1]
     cdef Py_ssize_t n_fields = out.shape[1]
-    cdef Py_ssize_t n = out.shape[0] * n_tiles * n_fields
+    cdef Py_ssize_t n = out.shape[0] * n_tiles
     cdef Py_ssize_t item
 
-    if n == 0:
+    if n == 0 or n_fields == 0:
         return
     _clear(out, cells)
     for item in prange(n, num_threads=threads, schedule="static"):
-        _place_tile(out, &bounds[0, 0, 0], where, transposed, item, n_tiles, n_fields, n)
+        _place_rank(
+            &out[item // n_tiles, 0, 0, 0],
+            out.shape[2],
+            out.shape[3],
+            &bounds[0, 0, 0] + item * COLUMNS,
+            where + item * n_fields,
+            transposed,
+            n_fields,
+            (n - item) * n_fields,
+        )
 
 
 cdef void _clear(
@@ -362,46 +384,43 @@ cdef void _clear(
                             out[k, f, j, i] = NAN
 
 
-cdef inline void _place_tile(
-    floating[:, :, :, ::1] out,      # OUT
-    const int* all_bounds,           # IN
-    const char** where,              # IN
+cdef inline void _place_rank(
+    floating* out,                   # OUT, (fields, ny, nx)
+    Py_ssize_t ny,                   # IN
+    Py_ssize_t nx,                   # IN
+    const int* bounds,               # IN
+    const char** where,              # IN, (fields,)
     bint transposed,                 # IN
-    Py_ssize_t item,                 # IN, which of all times, tiles and fields
-    Py_ssize_t n_tiles,              # IN
     Py_ssize_t n_fields,             # IN
-    Py_ssize_t n,                    # IN, how many items there are
+    Py_ssize_t left,                 # IN, how many tiles there are from here on
 ) noexcept nogil:
-    """Copy the computational domain of one tile to its place in the global array."""
-    cdef const int* bounds = all_bounds + (item // n_fields) * COLUMNS
+    """Copy the computational domains of one rank's tiles to their place in the global arrays."""
     cdef Py_ssize_t ni = bounds[IEC] - bounds[ISC] + 1
     cdef Py_ssize_t nj = bounds[JEC] - bounds[JSC] + 1
-    cdef Py_ssize_t nx = out.shape[3]
     cdef Py_ssize_t stride = bounds[NJ] if transposed else bounds[NI]
-    cdef Py_ssize_t j
-    cdef const char* corner = where[item] + sizeof(floating) * (
+    cdef Py_ssize_t row = stride * sizeof(floating)
+    cdef Py_ssize_t corner = sizeof(floating) * (
         (bounds[ISC] - 1) * stride + bounds[JSC] - 1
         if transposed
         else (bounds[JSC] - 1) * stride + bounds[ISC] - 1
     )
-    cdef floating* target = &out[
-        item // (n_fields * n_tiles),
-        item % n_fields,
-        bounds[J_OFFSET] + bounds[JSC] - 1,
-        bounds[I_OFFSET] + bounds[ISC] - 1,
-    ]
+    cdef floating* target = (
+        out
+        + (<Py_ssize_t> bounds[J_OFFSET] + bounds[JSC] - 1) * nx
+        + (<Py_ssize_t> bounds[I_OFFSET] + bounds[ISC] - 1)
+    )
+    # The first lines of the same place of a tile to come: all of a small one, and of a large one
+    # what the processor goes on from by itself. Of a tile of another shape they are just others.
+    cdef Py_ssize_t lines = min(ni if transposed else nj, <Py_ssize_t> LINES)
+    cdef Py_ssize_t f, j
 
-    if item + AHEAD < n:
-        # The first lines of the same place: all of a small tile, and of a large one what the
-        # processor goes on from by itself.
-        for j in range(min(ni if transposed else nj, <Py_ssize_t> LINES)):
-            prefetch(where[item + AHEAD] + (corner - where[item]) + j * stride * sizeof(floating))
-    if transposed:
-        transpose(corner, stride, target, nx, ni, nj)
-    else:
-        for j in range(nj):
-            memcpy(
-                target + j * nx,
-                corner + j * stride * sizeof(floating),
-                ni * sizeof(floating),
-            )
+    for f in range(n_fields):
+        if f + AHEAD < left:
+            for j in range(lines):
+                prefetch(where[f + AHEAD] + corner + j * row)
+        if transposed:
+            transpose(where[f] + corner, stride, target, nx, ni, nj)
+        else:
+            for j in range(nj):
+                memcpy(target + j * nx, where[f] + corner + j * row, ni * sizeof(floating))
+        target += ny * nx

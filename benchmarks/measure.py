@@ -13,16 +13,14 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the results.
+    """A ratio that was measured.
 
     Attributes:
-        figure: The ratio, as ``kind`` says.
-        unit: What the figure is.
-        ours: Median of ours, in ``measure``.
-        against: Median of the other side, in ``measure``.
+        figure: The ratio: against / ours for throughput, ours / against for time and memory.
+        unit: What it is a ratio of.
+        ours: Median of ours, in seconds or MiB.
+        against: Median of the other side.
         runs: How many times each side was measured.
-        measure: The unit of both sides.
-        wanted: The bound that the figure is to keep.
     """
 
     figure: float
@@ -30,7 +28,6 @@ class Figure:
     ours: float
     against: float
     runs: int
-    measure: str = "s"
 
 
 SHORTEST_S = 0.02

@@ -41,11 +41,16 @@ class Cells:
     std: Array
     model: KMeans
 
+    @property
+    def wanted(self) -> int:
+        """The cluster of the largest vorticity, as in the loop."""
+        return int(self.model.cluster_centers_[:, 1].argmax())
+
     def ours(self, threads: int) -> tuple[Array, Array, NDArray[np.int32], NDArray[np.int32], int]:
         """By parslflow, in one pass over the fields."""
         return members(
             self.features[:3], self.features[3], self.energy, self.mke, 1.0, RV_OFFSET,
-            self.mean, self.std, self.model.cluster_centers_, 2, 0, threads,
+            self.mean, self.std, self.model.cluster_centers_, self.wanted, 0, threads,
         )  # fmt: skip
 
     def reference(self) -> Kept:
@@ -53,7 +58,7 @@ class Cells:
         rows = self.features.reshape(4, -1).T
         points = (compress(rows) - self.mean) / self.std
         eke = np.maximum(self.energy - self.mke, 0).ravel()
-        keep = (self.model.predict(points) == 2) & (np.log1p(eke) > 0)
+        keep = (self.model.predict(points) == self.wanted) & (np.log1p(eke) > 0)
         return rows[keep], eke[keep], np.flatnonzero(keep)
 
 

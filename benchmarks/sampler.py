@@ -31,6 +31,7 @@ from parslflow.store.client import StoreClient
 from parslflow.store.server import StoreServer
 
 FLOWS = {24: Flow(4, 6, times=30), 256: Flow(16, 16, times=10)}
+RUNS = 5
 BOUNDS = ("idg_offset", "jdg_offset", "isc", "iec", "jsc", "jec")
 
 Array = NDArray[np.float64]
@@ -112,7 +113,7 @@ def fetch(client: StoreClient, flow: Flow) -> int:
     return received
 
 
-def against_reference(ranks: int, runs: int) -> Figure:
+def against_reference(ranks: int) -> Figure:
     """``sampler`` and ``sampler_256``."""
     flow = FLOWS[ranks]
     with live_store() as (server, folder), server.client() as client:
@@ -123,7 +124,7 @@ def against_reference(ranks: int, runs: int) -> Figure:
             client.connection.flushdb()
             flow.send(server)
 
-        figure = throughput(lambda: sample(inputs, silent), reference.run, runs, fill)
+        figure = throughput(lambda: sample(inputs, silent), reference.run, RUNS, fill)
         check(inputs, folder / "reference.h5")
     return figure
 
@@ -148,4 +149,4 @@ def transport() -> Figure:
             client.connection.flushdb()
             flow.send(server)
 
-        return duration(lambda: sample(inputs, silent), lambda: fetch(client, flow), 7, fill)
+        return duration(lambda: sample(inputs, silent), lambda: fetch(client, flow), RUNS, fill)

@@ -16,6 +16,7 @@ from parsl import python_app
 
 from parslflow import stages
 from parslflow import workflow
+from parslflow.bench import measure
 from parslflow.experiment import Experiment
 from parslflow.experiment import Grid
 from parslflow.learning.settings import TrainInputs
@@ -41,6 +42,7 @@ sample = python_app(stages.run, executors=["sampling"])
 deploy = python_app(stages.run, executors=["sampling"])
 draw = python_app(stages.run, executors=["sampling"])
 serve = python_app(stages.run, executors=["store"])
+bench = python_app(measure, executors=["sampling"])
 
 
 class Stages:
@@ -162,6 +164,7 @@ class Stages:
             "clusters": _file(prepared, self._clusters.name),
             "output": self._run.samples / f"batch-{iteration}.h5",
             "time_limit_s": self._experiment.sampling.time_limit,
+            "threads": self._site.threads,
         }
         return self._submit(
             sample, "sample", "sample", f"sample-{iteration}", inputs, iteration=iteration

@@ -53,19 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         "run", help="run an experiment", description="Run an experiment to its end."
     )
     run.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="the TOML file")
-    run.add_argument(
-        "--site",
-        default="local",
-        metavar="NAME|FILE.py",
-        help="where the stages run: a file of configs/sites or one of your own (default: local)",
-    )
-    run.add_argument(
-        "--runs",
-        type=Path,
-        default=Path("runs"),
-        metavar="DIR",
-        help="the folder for run directories (default: runs)",
-    )
+    _add_place(run)
     run.set_defaults(command=_run)
 
     lineage = commands.add_parser(
@@ -87,7 +75,33 @@ def _parser() -> argparse.ArgumentParser:
     )
     stage.add_argument("file", type=Path, metavar="FILE", help="a file of RUN/stages")
     stage.set_defaults(command=_stage)
+
+    bench = commands.add_parser(
+        "bench",
+        help="measure the hot paths at a site",
+        description="Run the benchmarks on a node of the site, see benchmarks/README.md.",
+    )
+    bench.add_argument("names", nargs="*", metavar="NAME", help="what to measure (default: all)")
+    _add_place(bench)
+    bench.set_defaults(command=_bench)
     return parser
+
+
+def _add_place(command: argparse.ArgumentParser) -> None:
+    """The options that say where something runs."""
+    command.add_argument(
+        "--site",
+        default="local",
+        metavar="NAME|FILE.py",
+        help="where the stages run: a file of configs/sites or one of your own (default: local)",
+    )
+    command.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        metavar="DIR",
+        help="the folder for run directories (default: runs)",
+    )
 
 
 # Each command imports what it needs: '--help' and a wrong option must answer at once.
@@ -132,6 +146,12 @@ def _stage(options: argparse.Namespace) -> None:
         print(f"wrote {artifact.path}")
     for name, value in record.metrics.items():
         print(f"{name} = {value}")
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from parslflow import bench
+
+    print(f"Figures: {bench.at_site(options.names, options.site, options.runs)}")
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

@@ -31,7 +31,7 @@ class Site:
     device: str = "cpu"
     """Where networks are trained and run, as torch names it."""
     threads: int = 1
-    """Threads of one training."""
+    """Threads of one training, and of the sampler's work on a time."""
 
 
 def find(name: str) -> Path:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from parslflow.store.client import StoreClient
 from parslflow.store.server import StoreServer
+
+# How long an example may take is left to pytest-timeout: on a busy machine any takes long at times.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")

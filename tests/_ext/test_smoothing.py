@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gcm_filters
 import numpy as np
 import pytest
@@ -114,8 +116,57 @@ def test_each_of_several_fields_is_filtered_by_itself() -> None:
         np.testing.assert_array_equal(filtered, ours(field, 4.0, walls=True))
 
 
-def test_shapes_that_differ_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"shape \(1, 4, 5\), but .* \(1, 4, 6\)"):
-        chebyshev_filter(np.zeros((1, 4, 5)), np.zeros((1, 4, 6)), gaussian(4.0), walls=True)
-    with pytest.raises(ValueError, match="at least two coefficients"):
-        chebyshev_filter(np.zeros((1, 4, 5)), np.zeros((1, 4, 5)), np.ones(1), walls=True)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("walls", [True, False])
+@pytest.mark.parametrize("land", [True, False])
+@pytest.mark.parametrize("shape", [(3, 40, 30), (1, 33, 1500), (2, 2, 7)])
+def test_any_number_of_threads_gives_the_same_bits(
+    shape: tuple[int, int, int], land: bool, walls: bool, dtype: type[np.floating[Any]]
+) -> None:
+    random = np.random.default_rng(5)
+    fields = random.normal(size=shape).astype(dtype)
+    if land:
+        fields[random.random(shape) < 0.1] = np.nan
+    one, many = np.empty_like(fields), np.empty_like(fields)
+    chebyshev_filter(fields, one, gaussian(9.0), walls)
+    for threads in (2, 3, 8):
+        many[:] = -1
+        chebyshev_filter(fields, many, gaussian(9.0), walls, threads)
+        np.testing.assert_array_equal(many, one)
+
+
+def test_a_wide_field_is_filtered_in_blocks() -> None:
+    field = np.random.default_rng(6).normal(size=(30, 3000))
+    field[3:9, 400:700] = np.nan
+    check(ours(field, 16.0, walls=True), walled(field, 16.0))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"out": np.zeros((1, 4, 6))}, r"shape \(1, 4, 5\), but .* \(1, 4, 6\)"),
+        ({"out": np.zeros((1, 4, 5), "f4")}, "out holds float32: give .* float64"),
+        ({"fields": np.zeros((1, 4, 5), "i4")}, "fields holds int32: give .* float32 or float64"),
+        ({"fields": np.zeros((1, 5, 4)).transpose(0, 2, 1)}, "fields is not contiguous"),
+        ({"fields": np.zeros((4, 5))}, r"fields has the shape \(4, 5\): give .* 3 dimensions"),
+        ({"coefficients": np.ones(1)}, "at least two coefficients"),
+        ({"coefficients": np.zeros(0)}, r"coefficients has the shape \(0,\)"),
+        ({"coefficients": np.full(3, np.nan)}, "coefficients has values that are not finite"),
+        ({"threads": 0}, "At least one thread has to work, not 0"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(change: dict[str, Any], message: str) -> None:
+    arguments: dict[str, Any] = {
+        "fields": np.zeros((1, 4, 5)),
+        "out": np.zeros((1, 4, 5)),
+        "coefficients": gaussian(4.0),
+        "walls": True,
+    }
+    with pytest.raises(ValueError, match=message):
+        chebyshev_filter(**(arguments | change))
+
+
+def test_a_field_is_not_filtered_in_its_own_place() -> None:
+    field = np.zeros((1, 4, 5))
+    with pytest.raises(ValueError, match="memory of its own"):
+        chebyshev_filter(field, field, gaussian(4.0), walls=True)

@@ -1,0 +1,112 @@
+"""``python -m benchmarks [--json FILE] [NAME…]``: measure the hot paths, and print a table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchmarks import membership
+from benchmarks import memory
+from benchmarks import sampler
+from benchmarks import smoothing
+from benchmarks import tiles
+from benchmarks.measure import Figure
+from parslflow.rundir import atomic_path
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A figure to measure.
+
+    Attributes:
+        measure: Measures it.
+        bound: "at least" or "at most".
+        wanted: The bound's value.
+    """
+
+    measure: Callable[[], Figure]
+    bound: Literal["at least", "at most"]
+    wanted: float
+
+
+BENCHMARKS = {
+    "tiles_24": Benchmark(lambda: tiles.assembled(24), "at least", 5),
+    "tiles_256": Benchmark(lambda: tiles.assembled(256), "at least", 8),
+    "tiles_19200": Benchmark(lambda: tiles.assembled(19200), "at least", 30),
+    "tiles_copy": Benchmark(tiles.copy, "at least", 0.6),
+    "smoothing": Benchmark(smoothing.smoothing, "at least", 12),
+    "smoothing_threads": Benchmark(smoothing.threads, "at least", 1.7),
+    "membership": Benchmark(membership.membership, "at least", 8),
+    "membership_threads": Benchmark(membership.threads, "at least", 1.7),
+    "sampler": Benchmark(lambda: sampler.against_reference(24), "at least", 8),
+    "sampler_transport": Benchmark(sampler.transport, "at most", 2),
+    "sampler_256": Benchmark(lambda: sampler.against_reference(256), "at least", 8),
+    "sampler_memory": Benchmark(memory.memory, "at most", 1.5),
+}
+"""Every benchmark by its name."""
+
+HEAD = f"{'name':<20}{'figure':>8}  {'wanted':<13}{'ours':>11}{'against':>11}{'runs':>6}  unit"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what was named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="what to measure (default: all)")
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.names if name not in BENCHMARKS]
+    if unknown:
+        print(
+            f"benchmarks: there is no '{unknown[0]}': choose from {', '.join(BENCHMARKS)}.",
+            file=sys.stderr,
+        )
+        return 2
+    began = time.monotonic()
+    figures = {}
+    print(HEAD, flush=True)
+    for name in options.names or BENCHMARKS:
+        figures[name] = BENCHMARKS[name].measure()
+        print(row(name, figures[name], BENCHMARKS[name]), flush=True)
+    print(f"{time.monotonic() - began:.0f} s in all; figures are medians.")
+    if options.json is not None:
+        with atomic_path(options.json) as temporary:
+            temporary.write_text(
+                json.dumps({name: entry(figure) for name, figure in figures.items()}, indent=2)
+            )
+    return 0
+
+
+def entry(figure: Figure) -> dict[str, float | str | int]:
+    """A figure as it is written to the file."""
+    return {
+        "figure": figure.figure,
+        "unit": figure.unit,
+        "ours": figure.ours,
+        "against": figure.against,
+        "runs": figure.runs,
+    }
+
+
+def row(name: str, figure: Figure, benchmark: Benchmark) -> str:
+    """A figure as a line of the table."""
+    wanted = f"{benchmark.bound} {benchmark.wanted:g}"
+    sides = "".join(f"{amount(value, figure):>11}" for value in (figure.ours, figure.against))
+    return f"{name:<20}{figure.figure:>8.2f}  {wanted:<13}{sides}{figure.runs:>6}  {figure.unit}"
+
+
+def amount(value: float, figure: Figure) -> str:
+    """A side's value with its unit."""
+    if figure.unit == "times the memory":
+        return f"{value:.0f} MiB"
+    return f"{value * 1e3:.3g} ms" if value < 1 else f"{value:.3g} s"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
