@@ -22,11 +22,8 @@ from parslflow.store.pipeline import Replies
 SHORTEST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.2
 
-BUFFERS = 2
-"""One is read into while the other is worked on."""
-
-KEYS_AT_ONCE = 2000
-"""Keys that are deleted in one command: the server does nothing else meanwhile."""
+DATASETS_AT_ONCE = 500
+"""Data sets that are deleted in one command: the server does nothing else meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,8 @@ class ModelTime:
         stamp: Sorts by time.
         ranks: How many ranks the simulation has.
         names: The data sets' names, in no particular order.
-        replies: For each of them the replies to HGETALL and to a TENSORGET for each field.
+        replies: For each of them the replies to HGETALL and to a TENSORGET for each field; of use
+            until the next time is asked for.
     """
 
     stamp: str
@@ -49,9 +47,9 @@ class ModelTime:
 class Drain:
     """Iterates over the model times of a run as they become whole, until the run has ended.
 
-    While one time is worked on a thread reads the next. Give each back with `release`: its data
-    sets are then deleted from the store, which so holds only what is not sampled yet, and its
-    buffer is used again. A tile that comes twice is taken once. Use it in a ``with`` block.
+    Give each back with `release`: its data sets are then deleted, so that the store holds only what
+    is not sampled yet. A tile that comes twice is taken once. Use it in a ``with`` block, at whose
+    end the last are deleted.
 
     Args:
         store: The store that the simulation sends to.
@@ -69,21 +67,17 @@ class Drain:
         fields: Sequence[str],
         time_limit_s: float,
     ) -> None:
+        self._store = store
         self._list = list_name
         self._run = run
         self._fields = tuple(fields)
         self._time_limit_s = time_limit_s
         self._arrivals = Arrivals(run, list_name)
         self._ranks: int | None = None
-        self._free: queue.SimpleQueue[Replies | None] = queue.SimpleQueue()
-        self._used: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
-        self._ready: queue.SimpleQueue[ModelTime | BaseException | None] = queue.SimpleQueue()
+        self._replies = Replies()
+        self._used: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._closing = threading.Event()
-        self._store = store
         self._pipeline = Pipeline(store.published)
-        self._reader = threading.Thread(target=self._read, name="drain", daemon=True)
-        for _ in range(BUFFERS):
-            self._free.put(Replies())
 
     def __enter__(self) -> Drain:
         return self
@@ -94,52 +88,41 @@ class Drain:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+        if kind is None:
+            # Another connection, since the first was closed to end the iteration.
+            self._pipeline = Pipeline(self._store.published)
+            self._delete_used()
+            self._pipeline.close()
+
+    def close(self) -> None:
+        """End the iteration, which may be another thread's, within moments."""
         self._closing.set()
-        self._free.put(None)
         self._pipeline.close()
-        if self._reader.is_alive():
-            self._reader.join()
+
+    def release(self, names: Sequence[str], tensors: Sequence[bytes | None]) -> None:
+        """Have the data sets of a time deleted that is done with.
+
+        Args:
+            names: The data sets.
+            tensors: For each of them the blob of the names of its tensors.
+        """
+        known: dict[bytes | None, tuple[str, ...]] = {None: self._fields}
+        for name, blob in zip(names, tensors, strict=True):
+            if blob is not None and blob not in known:
+                known[blob] = tuple(wire.tensor_names(name, blob))
+        for first in range(0, len(names), DATASETS_AT_ONCE):
+            part = slice(first, first + DATASETS_AT_ONCE)
+            found = zip(names[part], (known[blob] for blob in tensors[part]), strict=True)
+            self._used.put(wire.delete_request(found))
 
     def __iter__(self) -> Iterator[ModelTime]:
-        """The whole times, in the order in which they become whole; once only.
+        """The whole times, in the order in which they become whole.
 
         Raises:
             ParslflowError: The simulation died, is stuck, or ended with a time incomplete; or what
                 is on the list is not of this run.
         """
-        self._reader.start()
-        while (item := self._ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-
-    def release(self, model_time: ModelTime, tensors: Sequence[bytes | None]) -> None:
-        """Delete a time that is done with, and read into its buffer again.
-
-        Args:
-            model_time: The time.
-            tensors: For each of its data sets the blob of the names of its tensors.
-        """
-        keys = []
-        names: dict[bytes, list[str]] = {}
-        for name, blob in zip(model_time.names, tensors, strict=True):
-            if blob is not None and blob not in names:
-                names[blob] = wire.tensor_names(name, blob)
-            keys += wire.keys(name, names[blob] if blob is not None else self._fields)
-        self._used.put(keys)
-        self._free.put(model_time.replies)
-
-    # The reader
-
-    def _read(self) -> None:
-        """Read times until the end, and hand over whatever stops it."""
-        try:
-            self._read_times()
-            self._ready.put(None)
-        except BaseException as error:  # for whoever iterates, in their thread
-            self._ready.put(error)
-
-    def _read_times(self) -> None:
         pause = SHORTEST_PAUSE_S
         last = time.monotonic()
         while not self._arrivals.ended and not self._closing.is_set():
@@ -149,8 +132,8 @@ class Drain:
                 self._store.delete_datasets(self._arrivals.add(names))
                 ranks = self._number_of_ranks()
                 for stamp, tiles in self._arrivals.take(ranks):
-                    if not self._fetch(stamp, ranks, tiles):
-                        return
+                    self._delete_used()
+                    yield self._fetch(stamp, ranks, tiles)
                 pause = SHORTEST_PAUSE_S
                 last = time.monotonic()
             elif time.monotonic() - last > self._time_limit_s:
@@ -164,7 +147,19 @@ class Drain:
                 self._closing.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
         if self._arrivals.ended:
-            self._finish()
+            self._check_end()
+
+    def _fetch(self, stamp: str, ranks: int, tiles: list[str]) -> ModelTime:
+        """Read a whole time."""
+        requests = [wire.dataset_request(name, self._fields) for name in tiles]
+        self._pipeline.exchange(requests, 1 + len(self._fields), self._replies)
+        return ModelTime(stamp, ranks, tiles, self._replies)
+
+    def _delete_used(self) -> None:
+        requests = []
+        while not self._used.empty():
+            requests.append(self._used.get())
+        self._pipeline.execute(requests)
 
     def _number_of_ranks(self) -> int:
         """How many ranks the run has, which each of its tiles says."""
@@ -175,18 +170,7 @@ class Drain:
             self._ranks = self._number(name, "ranks")
         return self._ranks
 
-    def _fetch(self, stamp: str, ranks: int, tiles: list[str]) -> bool:
-        """Read a whole time into a free buffer; False when there will be none any more."""
-        buffer = self._free.get()
-        if buffer is None:
-            return False
-        self._delete_used()
-        requests = [wire.dataset_request(name, self._fields) for name in tiles]
-        self._pipeline.exchange(requests, 1 + len(self._fields), buffer)
-        self._ready.put(ModelTime(stamp, ranks, tiles, buffer))
-        return True
-
-    def _finish(self) -> None:
+    def _check_end(self) -> None:
         """Check that all has come: the marker is appended after the last tile of every rank."""
         marker = self._arrivals.end_marker
         status, times = self._number(marker, "status"), self._number(marker, "times")
@@ -196,17 +180,7 @@ class Drain:
                 f"The simulation of the run '{self._run}' died while it was sampled, see its "
                 "folder for why."
             )
-        for _ in range(BUFFERS):
-            if self._free.get() is None:
-                return
-        self._delete_used()
         self._arrivals.check_end(self._number_of_ranks(), times)
-
-    def _delete_used(self) -> None:
-        while not self._used.empty():
-            keys = self._used.get()
-            for first in range(0, len(keys), KEYS_AT_ONCE):
-                self._store.delete(*keys[first : first + KEYS_AT_ONCE])
 
     def _number(self, dataset: str, key: str) -> int:
         """A whole number of a data set's metadata.

@@ -12,12 +12,17 @@ from parslflow.records import Artifact
 from parslflow.records import Inputs
 from parslflow.records import Record
 from parslflow.records import Report
+from parslflow.sampling.ahead import Ahead
+from parslflow.sampling.assembly import Assembly
 from parslflow.sampling.batch import new_batch
 from parslflow.sampling.drain import Drain
 from parslflow.sampling.features import FIELDS
 from parslflow.sampling.selection import Selection
 from parslflow.store.client import StoreClient
 from parslflow.store.stream import Stream
+
+IN_FLIGHT = 2
+"""Times at once: while one is worked on, the next is read."""
 
 
 class SampleInputs(Inputs):
@@ -44,7 +49,7 @@ def sample(inputs: SampleInputs, report: Report) -> Record:
     """Keep the samples of the withheld cluster from all times that the simulation sends.
 
     Ends when the simulation has said that it ended and all its times are sampled. Memory holds the
-    fields of one time, the replies of two, and the samples of a chunk of the file.
+    replies of one time, the fields of two, and the samples of a chunk of the file.
 
     Raises:
         UsageError: The clusters file is unusable, or was made on another grid.
@@ -53,19 +58,21 @@ def sample(inputs: SampleInputs, report: Report) -> Record:
     """
     clusters = Clusters.load(inputs.clusters)
     stream = Stream.load(inputs.stream, inputs.time_limit_s)
-    selection = Selection(clusters, inputs.clusters, stream.run, inputs.threads)
+    assembly = Assembly(clusters.mke, inputs.clusters, IN_FLIGHT, inputs.threads)
+    selection = Selection(clusters, stream.run, inputs.threads)
     seen = 0
     with (
         StoreClient.from_address_file(inputs.address_file) as store,
         new_batch(inputs.output, stream.run) as batch,
-        Drain(store, stream.list, stream.run, FIELDS, inputs.time_limit_s) as times,
+        Drain(store, stream.list, stream.run, FIELDS, inputs.time_limit_s) as drain,
+        Ahead(assembly.each(drain), IN_FLIGHT, drain.close) as times,
     ):
-        for time in times:
-            found = selection.of(time)
-            times.release(time, found.tensors)
-            batch.append(time.stamp, found.samples)
-            seen += found.seen
-            report("time", day=found.day, times=batch.times, seen=seen, kept=len(batch))
+        for fields in times:
+            samples, seen_now = selection.of(fields)
+            batch.append(fields.stamp, samples)
+            drain.release(fields.names, fields.tensors)
+            seen += seen_now
+            report("time", day=fields.day, times=batch.times, seen=seen, kept=len(batch))
         if not batch.times:
             raise ParslflowError(
                 f"The run '{stream.run}' ended without sending any time: let it run for at least "

@@ -118,15 +118,29 @@ class Pipeline:
         except (OSError, ValueError) as error:
             raise self._failure(error) from error
 
+    def execute(self, commands: Sequence[bytes]) -> None:
+        """Send commands with one simple reply each.
+
+        Raises:
+            ParslflowError: As `exchange`, or the store refuses one.
+        """
+        if not commands:
+            return
+        replies = Replies(4096)
+        self.exchange(commands, 1, replies)
+        for reply in bytes(replies.data[: replies.end]).split(b"\r\n"):
+            if reply.startswith(b"-"):
+                text = reply[1:].decode(errors="replace")
+                raise ParslflowError(f"Store {self._address}: {text}.")
+
     def _authenticate(self, password: str) -> None:
-        reply = Replies(4096)
-        self.exchange([wire.packed(["AUTH", password])], 1, reply)
-        if reply.data[0] != ord("+"):
-            text = bytes(reply.data[1 : reply.end]).decode(errors="replace").strip()
+        try:
+            self.execute([wire.packed(["AUTH", password])])
+        except ParslflowError as error:
             raise ParslflowError(
-                f"Store {self._address}: it wants another password ({text}): give the file named "
-                "in address.json."
-            )
+                f"{str(error).rstrip('.')}: it wants another password: give the file named in "
+                "address.json."
+            ) from error
 
     def _failure(self, error: Exception) -> ParslflowError:
         if isinstance(error, TimeoutError):

@@ -134,26 +134,49 @@ def dataset_request(dataset: str, tensors: tuple[str, ...]) -> bytes:
     return _request_for_length(len(name), tensors) % ((name,) * (1 + len(tensors)))
 
 
+def delete_request(datasets: Iterable[tuple[str, tuple[str, ...]]]) -> bytes:
+    """DEL of data sets, each with the names of its tensors, as it goes over the wire."""
+    words = 1
+    parts = []
+    for dataset, tensors in datasets:
+        name = dataset.encode()
+        parts.append(_keys_for_length(len(name), tensors) % ((name,) * (1 + len(tensors))))
+        words += 1 + len(tensors)
+    return b"".join([b"*%d\r\n$3\r\nDEL\r\n" % words, *parts])
+
+
+# The names of a run's tiles are of one length, so each of these is made once, with %b where the
+# name goes.
+
+
 @lru_cache(maxsize=256)
 def _request_for_length(length: int, tensors: tuple[str, ...]) -> bytes:
-    """The request for any name of so many bytes, with ``%b`` where it goes.
-
-    The names of a run's tiles are of one length, so this is made once.
-    """
-    stand_in = "\0" * length
+    name = "\0" * length
     commands: list[list[Word]] = [
-        ["HGETALL", metadata_key(stand_in)],
-        *(tensor_get(tensor_key(stand_in, tensor)) for tensor in tensors),
+        ["HGETALL", metadata_key(name)],
+        *(tensor_get(tensor_key(name, tensor)) for tensor in tensors),
     ]
-    request = b"".join(packed(words) for words in commands)
-    return request.replace(b"%", b"%%").replace(stand_in.encode(), b"%b")
+    return _with_gaps(b"".join(packed(words) for words in commands), name)
+
+
+@lru_cache(maxsize=256)
+def _keys_for_length(length: int, tensors: tuple[str, ...]) -> bytes:
+    name = "\0" * length
+    return _with_gaps(b"".join(_packed_word(key) for key in keys(name, tensors)), name)
+
+
+def _with_gaps(request: bytes, name: str) -> bytes:
+    return request.replace(b"%", b"%%").replace(name.encode(), b"%b")
 
 
 def packed(words: Sequence[Word]) -> bytes:
     """A command as it goes over the wire."""
-    parts = [word.encode() if isinstance(word, str) else bytes(word) for word in words]
-    lines = [b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]
-    return b"".join([b"*%d\r\n" % len(parts), *lines])
+    return b"".join([b"*%d\r\n" % len(words), *(_packed_word(word) for word in words)])
+
+
+def _packed_word(word: Word) -> bytes:
+    data = word.encode() if isinstance(word, str) else bytes(word)
+    return b"$%d\r\n%b\r\n" % (len(data), data)
 
 
 def tensor_names(dataset: str, blob: bytes) -> list[str]:
