@@ -184,11 +184,14 @@ cdef Outcome _receive(
             return BROKEN
 
 
-def tiles(const unsigned char[::1] data, Py_ssize_t end, names, numbers, fields):
+def tiles(
+    const unsigned char[::1] data, Py_ssize_t start, Py_ssize_t end, names, numbers, fields
+):
     """Where the tiles of data sets lie in the replies to HGETALL and a TENSORGET for each field.
 
     Args:
-        data: The buffer, which begins with the first reply.
+        data: The buffer.
+        start: Where the first reply begins.
         end: The end of the last reply.
         names: The data sets' names, for messages.
         numbers: The names (bytes) of the metadata that are wanted, one number each.
@@ -218,8 +221,8 @@ def tiles(const unsigned char[::1] data, Py_ssize_t end, names, numbers, fields)
     cdef Py_ssize_t size = 0
     cdef bytes key
 
-    if not 0 <= end <= data.shape[0]:
-        raise ValueError(f"{end} does not lie in a buffer of {data.shape[0]} bytes.")
+    if not 0 <= start <= end <= data.shape[0]:
+        raise ValueError(f"{start} to {end} does not lie in a buffer of {data.shape[0]} bytes.")
     # The bytes objects keep alive what these point to.
     keys = [bytes(key) for key in numbers]
     wanted = <Text*> calloc(max(n_numbers, 1), sizeof(Text))
@@ -231,7 +234,7 @@ def tiles(const unsigned char[::1] data, Py_ssize_t end, names, numbers, fields)
             wanted[k].data = key
             wanted[k].length = len(key)
         cursor.data = <const char*> &data[0] if data.shape[0] else NULL
-        cursor.at = 0
+        cursor.at = start
         cursor.end = end
         lists = []
         last = None

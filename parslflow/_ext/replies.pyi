@@ -9,6 +9,7 @@ def receive(
 ) -> tuple[int, int, int, int]: ...
 def tiles(
     data: NDArray[np.uint8],
+    start: int,
     end: int,
     names: Sequence[str],
     numbers: Sequence[bytes],

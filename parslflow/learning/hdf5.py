@@ -80,15 +80,14 @@ class Reader:
 
     def attribute(self, key: str) -> Value:
         """The attribute ``key``."""
-        attributes = self.attributes()
-        if key not in attributes:
+        if key not in self._file.attrs:
             raise UsageError(f"{self._path} has no attribute '{key}': {self._cure}")
-        return attributes[key]
+        return _plain(self._file.attrs[key])
 
     def attributes(self) -> dict[str, Value]:
         """All attributes but those of the format."""
         return {
-            key: value.item() if isinstance(value, np.generic) else value
+            key: _plain(value)
             for key, value in self._file.attrs.items()
             if key not in ("format", "version")
         }
@@ -96,6 +95,10 @@ class Reader:
     @property
     def _cure(self) -> str:
         return f"it is no whole file of {self._kind}; run the stage that writes it again."
+
+
+def _plain(value: Any) -> Value:  # noqa: ANN401
+    return value.item() if isinstance(value, np.generic) else value  # type: ignore[no-any-return]
 
 
 @contextmanager

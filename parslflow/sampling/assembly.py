@@ -75,7 +75,12 @@ class Assembly:
     def _fields(self, time: ModelTime, out: NDArray[np.float64]) -> GlobalFields:
         try:
             numbers, extents, offsets, kind, tensors = replies.tiles(
-                time.replies.data, time.replies.end, time.names, NUMBERS, FIELDS
+                time.replies.data,
+                time.replies.start,
+                time.replies.end,
+                time.names,
+                NUMBERS,
+                FIELDS,
             )
         except ValueError as error:
             raise ParslflowError(f"The time {time.stamp} cannot be read: {error}") from error

@@ -92,7 +92,7 @@ class Drain:
         if kind is None:
             # Another connection, since the first was closed to end the iteration.
             self._pipeline = Pipeline(self._store.published)
-            self._delete_used()
+            self._pipeline.execute(self._deletions())
             self._pipeline.close()
 
     def close(self) -> None:
@@ -131,9 +131,15 @@ class Drain:
                 # Sent again after their time was used and deleted.
                 self._store.delete_datasets(self._arrivals.add(names))
                 ranks = self._number_of_ranks()
-                for stamp, tiles in self._arrivals.take(ranks):
-                    self._delete_used()
-                    yield self._fetch(stamp, ranks, tiles)
+                whole = self._arrivals.take(ranks)
+                for number, (stamp, tiles) in enumerate(whole):
+                    if number == 0:
+                        self._request(tiles)
+                    self._pipeline.receive(self._replies)
+                    if number + 1 < len(whole):
+                        # The server finds the next time while this one is put together.
+                        self._request(whole[number + 1][1])
+                    yield ModelTime(stamp, ranks, tiles, self._replies)
                 pause = SHORTEST_PAUSE_S
                 last = time.monotonic()
             elif time.monotonic() - last > self._time_limit_s:
@@ -143,23 +149,23 @@ class Drain:
                     "short."
                 )
             else:
-                self._delete_used()
+                self._pipeline.execute(self._deletions())
                 self._closing.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
         if self._arrivals.ended:
             self._check_end()
 
-    def _fetch(self, stamp: str, ranks: int, tiles: list[str]) -> ModelTime:
-        """Read a whole time."""
+    def _request(self, tiles: list[str]) -> None:
+        """Ask for a whole time, and have those deleted that were given back."""
         requests = [wire.dataset_request(name, self._fields) for name in tiles]
-        self._pipeline.exchange(requests, 1 + len(self._fields), self._replies)
-        return ModelTime(stamp, ranks, tiles, self._replies)
+        self._pipeline.request(requests, 1 + len(self._fields), self._deletions())
 
-    def _delete_used(self) -> None:
-        requests = []
+    def _deletions(self) -> list[bytes]:
+        """The commands that delete what was given back."""
+        commands = []
         while not self._used.empty():
-            requests.append(self._used.get())
-        self._pipeline.execute(requests)
+            commands.append(self._used.get())
+        return commands
 
     def _number_of_ranks(self) -> int:
         """How many ranks the run has, which each of its tiles says."""

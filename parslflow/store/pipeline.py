@@ -19,6 +19,9 @@ from parslflow.store.client import REPLY_S
 IN_FLIGHT_BYTES = 1 << 20
 """So much of replies may be on the way: the server holds what was asked for until it is read."""
 
+LONGEST_LINE = 4096
+"""So much of a refusal is told."""
+
 FIRST_IN_FLIGHT = 8
 """Requests that may be on the way before it is known how large their replies are."""
 
@@ -28,11 +31,13 @@ class Replies:
 
     Attributes:
         data: (capacity,) uint8.
-        end: The end of the replies in it.
+        start: Where the replies begin.
+        end: Where they end.
     """
 
     def __init__(self, capacity: int = 1 << 20) -> None:
         self.data: NDArray[np.uint8] = np.empty(capacity, dtype=np.uint8)
+        self.start = 0
         self.end = 0
 
     def grow(self, least: int) -> None:
@@ -55,6 +60,10 @@ class Pipeline:
 
     def __init__(self, published: Address) -> None:
         self._address = published.address
+        self._requests: Sequence[bytes] = ()
+        self._each = 1
+        self._commands = 0
+        self._sent = 0
         place = published.place()
         self._socket = socket.socket(
             socket.AF_UNIX if isinstance(place, str) else socket.AF_INET, socket.SOCK_STREAM
@@ -79,35 +88,54 @@ class Pipeline:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
-    def exchange(self, requests: Sequence[bytes], replies_each: int, into: Replies) -> None:
-        """Send ``requests`` and receive the replies to all, in their order.
+    def request(
+        self, requests: Sequence[bytes], replies_each: int, commands: Sequence[bytes] = ()
+    ) -> None:
+        """Send requests, or as many as may be on the way; `receive` sends the rest.
+
+        The server works on them until they are received.
 
         Args:
             requests: Whole commands as bytes.
             replies_each: How many replies there are to each request.
+            commands: What is to be done before, with one simple reply each.
+
+        Raises:
+            ParslflowError: The connection broke.
+        """
+        self._requests = requests
+        self._each = replies_each
+        self._commands = len(commands)
+        self._sent = 0
+        self._send(FIRST_IN_FLIGHT, b"".join(commands))
+
+    def receive(self, into: Replies) -> None:
+        """Receive the replies to what was requested, in their order.
+
+        Args:
             into: Gets the replies, in place of what is in it.
 
         Raises:
-            ParslflowError: The connection broke, nothing came for too long, or what came is none of
-                a store's replies.
+            ParslflowError: The connection broke, nothing came for too long, what came is none of a
+                store's replies, or it refused a command.
         """
-        into.end = start = received = sent = 0
-        wanted = len(requests) * replies_each
-        ahead = FIRST_IN_FLIGHT
+        into.start = into.end = at = received = 0
+        wanted = self._commands + len(self._requests) * self._each
         try:
             while received < wanted:
-                answered = received // replies_each
+                answered = max(received - self._commands, 0) // self._each
+                ahead = FIRST_IN_FLIGHT
                 if answered:
-                    ahead = max(2, IN_FLIGHT_BYTES * answered // max(start, 1))
-                if sent < answered + ahead and sent < len(requests):
-                    self._socket.sendall(b"".join(requests[sent : answered + ahead]))
-                    sent = min(answered + ahead, len(requests))
+                    ahead = max(2, IN_FLIGHT_BYTES * answered // at)
+                self._send(answered + ahead)
                 # Half of what is on the way, so that the server is never without a request.
-                due = wanted if sent == len(requests) else (answered + sent + 1) // 2 * replies_each
-                count, start, into.end, least = receive(
+                due = wanted
+                if self._sent < len(self._requests):
+                    due = self._commands + (answered + self._sent + 1) // 2 * self._each
+                count, at, into.end, least = receive(
                     self._socket.fileno(),
                     into.data,
-                    start,
+                    at,
                     into.end,
                     due - received,
                     int(REPLY_S * 1000),
@@ -117,21 +145,39 @@ class Pipeline:
                     into.grow(least)
         except (OSError, ValueError) as error:
             raise self._failure(error) from error
+        into.start = self._behind_commands(into)
 
     def execute(self, commands: Sequence[bytes]) -> None:
-        """Send commands with one simple reply each.
+        """Send commands with one simple reply each, and wait until they are done.
 
         Raises:
-            ParslflowError: As `exchange`, or the store refuses one.
+            ParslflowError: As `receive`.
         """
-        if not commands:
+        if commands:
+            self.request((), 1, commands)
+            self.receive(Replies(4096))
+
+    def _send(self, end: int, before: bytes = b"") -> None:
+        """Send the requests up to number ``end`` that are not sent yet."""
+        end = min(end, len(self._requests))
+        if end <= self._sent and not before:
             return
-        replies = Replies(4096)
-        self.exchange(commands, 1, replies)
-        for reply in bytes(replies.data[: replies.end]).split(b"\r\n"):
-            if reply.startswith(b"-"):
-                text = reply[1:].decode(errors="replace")
+        try:
+            self._socket.sendall(b"".join([before, *self._requests[self._sent : end]]))
+        except OSError as error:
+            raise self._failure(error) from error
+        self._sent = max(end, self._sent)
+
+    def _behind_commands(self, replies: Replies) -> int:
+        """Where the replies to the commands end, none of which is an error."""
+        at = 0
+        for _ in range(self._commands):
+            line = replies.data[at : at + LONGEST_LINE].tobytes().partition(b"\r\n")[0]
+            if line.startswith(b"-"):
+                text = line[1:].decode(errors="replace")
                 raise ParslflowError(f"Store {self._address}: {text}.")
+            at += len(line) + 2
+        return at
 
     def _authenticate(self, password: str) -> None:
         try:

@@ -68,7 +68,7 @@ class Sent:
 
     def tiles(self) -> tuple[Any, ...]:
         data = np.frombuffer(self.bytes, dtype=np.uint8)
-        return replies.tiles(data, len(data), self.names, NUMBERS, FIELDS)
+        return replies.tiles(data, 0, len(data), self.names, NUMBERS, FIELDS)
 
 
 def sent(seed: int, shapes: list[tuple[int, int]], dtype: type[np.floating[Any]]) -> Sent:
@@ -144,7 +144,7 @@ def test_garbage_is_refused(garbage: bytes, names: int) -> None:
     if names == 0 and not garbage:
         return
     with pytest.raises(ValueError, match=r".+"):
-        replies.tiles(data, len(data), [f"d{n}" for n in range(names)], NUMBERS, FIELDS)
+        replies.tiles(data, 0, len(data), [f"d{n}" for n in range(names)], NUMBERS, FIELDS)
 
 
 FIELD = np.ones((2, 3))
@@ -185,7 +185,7 @@ def test_what_is_wrong_is_named(change: Callable[[Any], None], message: str) -> 
 def test_numbers_of_every_type_are_read(value: np.generic) -> None:
     hash_ = [b"rank", wire.encode_field("rank", value), b"day", wire.encode_field("day", 0.5)]
     data = np.frombuffer(encode(hash_), dtype=np.uint8)
-    numbers, *_, names = replies.tiles(data, len(data), ["d"], NUMBERS, [])
+    numbers, *_, names = replies.tiles(data, 0, len(data), ["d"], NUMBERS, [])
     assert numbers.tolist() == [[7, 0.5]]
     assert names == [None]
 

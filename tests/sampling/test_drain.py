@@ -55,7 +55,12 @@ def check(model_time: ModelTime) -> float:
     """The time has one tile a rank, each with its own values; its day."""
     assert model_time.ranks == RANKS
     numbers, extents, offsets, kind, tensors = replies.tiles(
-        model_time.replies.data, model_time.replies.end, model_time.names, [b"rank", b"day"], ["h"]
+        model_time.replies.data,
+        model_time.replies.start,
+        model_time.replies.end,
+        model_time.names,
+        [b"rank", b"day"],
+        ["h"],
     )
     assert kind == "DOUBLE"
     day = numbers[0, 1]
@@ -120,9 +125,9 @@ def test_a_time_is_deleted_once_it_is_given_back(store: StoreClient) -> None:
     with drain(store) as drain_:
         times = iter(drain_)
         first = next(times)
-        second = next(times)
         assert store.get_dataset(first.names[0]).tensors
         give_back(drain_, first)
+        second = next(times)
         third = next(times)
         for used, left in ((first, 0), (second, 1), (third, 1)):
             keys = [f"{{{tile}}}.meta" for tile in used.names]
