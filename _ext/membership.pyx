@@ -279,7 +279,7 @@ cdef _members(
             for f in range(FEATURES - 1):
                 samples.features[f] = &smoothed[f, 0, 0]
             samples.features[FEATURES - 1] = &radius[0, 0]
-            for chunk in prange(n_chunks, nogil=True, num_threads=threads, schedule="dynamic"):
+            for chunk in prange(n_chunks, nogil=True, num_threads=threads, schedule="static"):
                 if not _keep(
                     samples, &energy[0, 0], &mke[0, 0], centres, grid, chunk,
                     threadid(), kept, &parts[chunk],
