@@ -20,10 +20,7 @@ KERNELS = [
         [str(source)],
         include_dirs=["_ext", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-        depends=[
-            "_ext/bounds.pxd",
-            *sorted(str(header) for header in Path("_ext/kernels").glob("*.h")),
-        ],
+        depends=sorted(map(str, [*Path("_ext").glob("*.pxd"), *Path("_ext/kernels").glob("*.h")])),
         # Vectors are passed only where they are inlined, so their calling convention is moot.
         extra_compile_args=["-O3", "-fopenmp", "-Wall", "-Wno-psabi"],
         extra_link_args=["-fopenmp"],

@@ -9,7 +9,7 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from parslflow._ext.replies import receive
+from parslflow._ext.receiving import receive
 from parslflow.errors import ParslflowError
 from parslflow.store import wire
 from parslflow.store.address import Address
