@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import gcm_filters
@@ -320,4 +321,70 @@ def test_clusters_of_another_grid_are_refused(
         dataset.metadata = dataset.metadata | {"jeg": np.int32(60)}
     message = r"clusters\.h5: the base data are of 22 by 30 cells, but the run sends 22 by 60"
     with pytest.raises(UsageError, match=message):
+        sampled(store, inputs(store_server, base, tmp_path), *tiles, end("high-1", 1))
+
+
+def test_single_precision_is_taken(
+    store: StoreClient, store_server: StoreServer, base: Base, tmp_path: Path
+) -> None:
+    stage = inputs(store_server, base, tmp_path)
+    batches = []
+    for kind in (np.float32, np.float64):
+        tiles = [tile("high-1", rank, day) for day in range(2) for rank in range(RANKS)]
+        for dataset in tiles:
+            for name, field in dataset.tensors.items():
+                dataset.tensors[name] = field.astype(np.float32).astype(kind)
+        sampled(store, stage, *tiles, end("high-1", 2))
+        batches.append(read_samples(stage.output))
+    single, double = batches
+    assert len(single) > 0
+    np.testing.assert_array_equal(single.features, double.features)
+    np.testing.assert_array_equal(single.eke, double.eke)
+
+
+def test_land_needs_no_rank(
+    store: StoreClient, store_server: StoreServer, base: Base, tmp_path: Path
+) -> None:
+    # Rank 1, a single column of cells, is masked out; the others are numbered anew.
+    mke = base.clusters.mke.copy()
+    mke[J_CUTS[0] : J_CUTS[1], I_CUTS[1] : I_CUTS[2]] = np.nan
+    path = tmp_path / "clusters.h5"
+    replace(base.clusters, mke=mke).save(path)
+    tiles = []
+    for number, rank in enumerate(rank for rank in range(RANKS) if rank != 1):
+        dataset = tile("high-1", rank, 1)
+        dataset.name = f"high-1_0000001.00000_{number:06d}"
+        numbers = {"rank": np.int32(number), "ranks": np.int32(RANKS - 1)}
+        dataset.metadata = dataset.metadata | numbers
+        tiles.append(dataset)
+    stage = inputs(store_server, base, tmp_path).model_copy(update={"clusters": path})
+    sampled(store, stage, *tiles, end("high-1", 1))
+    batch = read_samples(stage.output)
+    assert len(batch) > 0
+    assert not np.isnan(mke[batch.j, batch.i]).any()
+
+    with pytest.raises(ParslflowError, match="13 cells lie in no tile"):
+        sampled(store, inputs(store_server, base, tmp_path), *tiles, end("high-1", 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"isc": 2.5}, r"000003' has the metadata 'isc' = 2.5: send a whole number"),
+        ({"iec": 1e12}, r"000003' has the metadata 'iec' = 1e\+12: send a whole number"),
+        ({"ranks": 7}, "000003' says that there are 7 ranks, but the first one said 6"),
+        ({"day": "one"}, "000003' has no metadata 'day': send one number"),
+    ],
+)
+def test_metadata_that_are_wrong_are_named(
+    store: StoreClient,
+    store_server: StoreServer,
+    base: Base,
+    tmp_path: Path,
+    change: dict[str, object],
+    message: str,
+) -> None:
+    tiles = [tile("high-1", rank, 1) for rank in range(RANKS)]
+    tiles[3].metadata = tiles[3].metadata | change
+    with pytest.raises(ParslflowError, match=message):
         sampled(store, inputs(store_server, base, tmp_path), *tiles, end("high-1", 1))
