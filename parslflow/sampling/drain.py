@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 
 import numpy as np
 
@@ -82,12 +81,7 @@ class Drain:
     def __enter__(self) -> Drain:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close()
         if kind is None:
             # Another connection, since the first was closed to end the iteration.
