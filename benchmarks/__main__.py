@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from collections.abc import Sequence
+from dataclasses import asdict
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json is not None:
         with atomic_path(options.json) as temporary:
             temporary.write_text(
-                json.dumps({name: entry(figure) for name, figure in figures.items()}, indent=2)
+                json.dumps({name: asdict(figure) for name, figure in figures.items()}, indent=2)
             )
     return 0
 
@@ -92,17 +93,6 @@ def alone(name: str) -> Figure:
         command = [sys.executable, "-m", "benchmarks", "--json", str(file), name]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return Figure(**json.loads(file.read_text())[name])
-
-
-def entry(figure: Figure) -> dict[str, float | str | int]:
-    """A figure as it is written to the file."""
-    return {
-        "figure": figure.figure,
-        "unit": figure.unit,
-        "ours": figure.ours,
-        "against": figure.against,
-        "runs": figure.runs,
-    }
 
 
 def row(name: str, figure: Figure, benchmark: Benchmark) -> str:
