@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstdlib>
 #include <deque>
 #include <map>
 #include <memory>
@@ -10,6 +11,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include "command.h"
 
@@ -102,9 +104,19 @@ int reply_of_timeout(RedisModuleCtx* context, RedisModuleString**, int) noexcept
 
 void free_job(RedisModuleCtx*, void* job) { delete static_cast<Job*>(job); }
 
+// Registered last, so called first: exit() would destroy libtorch's tables, which a worker may be reading.
+void end_at_once(RedisModuleCtx*, RedisModuleEvent, std::uint64_t, void*) noexcept {
+    on_exit([](int status, void*) { _exit(status); }, nullptr);
+}
+
 }  // namespace
 
 void set_threads_per_queue(int threads) { threads_per_queue = threads; }
+
+bool outlive_workers(RedisModuleCtx* context) {
+    return RedisModule_SubscribeToServerEvent(context, REDISMODULE_EVENT_SHUTDOWN, end_at_once) ==
+           REDISMODULE_OK;
+}
 
 int processors() {
     cpu_set_t set;

@@ -19,6 +19,9 @@ inline constexpr long long no_timeout = 0;
 // The number of workers of a queue; 0 leaves the choice to us. Before the first `execute`.
 void set_threads_per_queue(int threads);
 
+// Lets the server end while workers work: what they use must not be torn down before them.
+bool outlive_workers(RedisModuleCtx* context);
+
 // The processors that this process may use.
 int processors();
 

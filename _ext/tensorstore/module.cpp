@@ -63,7 +63,8 @@ void configure(Arguments& arguments) {
 
 bool load(RedisModuleCtx* context) {
     bool loaded = register_type<Tensor>(context, "pf-tensor") &&
-                  register_type<Model>(context, "pfl-model") && register_type<Script>(context, "pf-script");
+                  register_type<Model>(context, "pfl-model") &&
+                  register_type<Script>(context, "pf-script") && outlive_workers(context);
     for (const Command& command : commands) {
         const int key = command.first_key;
         loaded = loaded && RedisModule_CreateCommand(context, command.name, command.function,

@@ -27,6 +27,14 @@ inline constexpr int REDISMODULE_KEYTYPE_EMPTY = 0;
 
 inline constexpr int REDISMODULE_OPTIONS_HANDLE_IO_ERRORS = 1 << 0;
 
+struct RedisModuleEvent {
+    std::uint64_t id;
+    std::uint64_t version;
+};
+using RedisModuleEventCallback = void (*)(RedisModuleCtx*, RedisModuleEvent, std::uint64_t subevent, void*);
+
+inline constexpr RedisModuleEvent REDISMODULE_EVENT_SHUTDOWN{5, 1};
+
 inline constexpr int REDISMODULE_CTX_FLAGS_LUA = 1 << 0;
 inline constexpr int REDISMODULE_CTX_FLAGS_MULTI = 1 << 1;
 inline constexpr int REDISMODULE_CTX_FLAGS_DENY_BLOCKING = 1 << 21;
@@ -52,6 +60,8 @@ struct RedisModuleTypeMethods {
               int first_key, int last_key, int key_step))                                          \
     FUNCTION(RedisModuleType*, CreateDataType,                                                     \
              (RedisModuleCtx*, const char* name, int encoding_version, RedisModuleTypeMethods*))   \
+    FUNCTION(int, SubscribeToServerEvent,                                                          \
+             (RedisModuleCtx*, RedisModuleEvent, RedisModuleEventCallback))                        \
     FUNCTION(void, Log, (RedisModuleCtx*, const char* level, const char* format, ...))             \
     FUNCTION(void*, Alloc, (std::size_t bytes))                                                    \
     FUNCTION(void, Free, (void*))                                                                  \
