@@ -83,10 +83,11 @@ class Drain:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close()
-        if kind is None:
+        deletions = self._deletions()
+        if kind is None and deletions:
             # Another connection, since the first was closed to end the iteration.
             self._pipeline = Pipeline(self._store.published)
-            self._pipeline.execute(self._deletions())
+            self._pipeline.execute(deletions)
             self._pipeline.close()
 
     def close(self) -> None:

@@ -252,6 +252,8 @@ def test_a_store_that_goes_away_is_told(tmp_path: Path) -> None:
             with pytest.raises(ParslflowError, match="it cannot be reached"):
                 next(iter(times))
             killer.join()
+            os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
+            # Leaving must not ask the store either: there is nothing to delete.
 
 
 def test_the_stock_client_can_be_the_simulation(
