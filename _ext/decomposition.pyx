@@ -10,6 +10,8 @@ from bounds cimport JSC
 from bounds cimport NI
 from bounds cimport NJ
 from bounds cimport RANK
+from cells cimport BITS
+from cells cimport has_cell
 from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
 from libc.string cimport memset
@@ -25,9 +27,6 @@ cdef enum Fault:
     OUTSIDE_GRID
     OVERLAP
     UNCOVERED
-
-cdef enum:
-    BITS = 64
 
 
 def covered(
@@ -47,7 +46,7 @@ def covered(
         land: (ny, nx), 1 for cells that may lie in no tile.
 
     Returns:
-        (times, ny, words) uint64, bit i % 64 of word i // 64: whether a tile has cell i.
+        (times, ny, words) uint64, as in ``cells.pxd``: whether a tile has the cell.
 
     Raises:
         ValueError: A rank has no tile or two, a tile reaches out of the array or overlaps another,
@@ -140,14 +139,10 @@ cdef Fault _check(
         return NO_FAULT
     for j in range(ny):
         for i in range(nx):
-            if not _has(&cells[j, 0], i) and (land is None or not land[j, i]):
+            if not has_cell(&cells[j, 0], i) and (land is None or not land[j, i]):
                 at[0] = j * nx + i
                 return UNCOVERED
     return NO_FAULT
-
-
-cdef inline bint _has(const uint64_t* row, Py_ssize_t i) noexcept nogil:
-    return (row[i // BITS] >> <uint64_t> (i % BITS)) & 1
 
 
 cdef inline bint _claim(uint64_t* row, Py_ssize_t i0, Py_ssize_t i1) noexcept nogil:
@@ -188,7 +183,7 @@ cdef str _message(
     if fault == UNCOVERED:
         for j in range(cells.shape[0]):
             for i in range(nx):
-                count += not _has(&cells[j, 0], i) and (land is None or not land[j, i])
+                count += not has_cell(&cells[j, 0], i) and (land is None or not land[j, i])
         return (
             f"{count} cells lie in no tile, the first at global i {at % nx + 1}, j {at // nx + 1}."
         )

@@ -16,6 +16,8 @@ from bounds cimport JSC
 from bounds cimport NI
 from bounds cimport NJ
 from bounds cimport RANK
+from cells cimport BITS
+from cells cimport has_cell
 from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 from cpython.object cimport PyObject
 from cython cimport floating
@@ -375,11 +377,11 @@ cdef void _clear(
     for k in range(out.shape[0]):
         for j in range(out.shape[2]):
             for word in range(cells.shape[2]):
-                whole = ~(<uint64_t> 0) >> <uint64_t> max(64 * (word + 1) - nx, 0)
+                whole = ~(<uint64_t> 0) >> <uint64_t> max(BITS * (word + 1) - nx, 0)
                 if cells[k, j, word] == whole:
                     continue
-                for i in range(64 * word, min(64 * (word + 1), nx)):
-                    if not (cells[k, j, word] >> <uint64_t> (i - 64 * word)) & 1:
+                for i in range(BITS * word, min(BITS * (word + 1), nx)):
+                    if not has_cell(&cells[k, j, 0], i):
                         for f in range(out.shape[1]):
                             out[k, f, j, i] = NAN
 

@@ -13,17 +13,7 @@ from hypothesis import strategies as st
 
 from parslflow._ext.receiving import receive
 
-
-def encode(reply: Any) -> bytes:  # noqa: ANN401
-    """A reply as a server sends it."""
-    match reply:
-        case bytes():
-            return b"$%d\r\n%b\r\n" % (len(reply), reply)
-        case int():
-            return b":%d\r\n" % reply
-        case list():
-            return b"*%d\r\n%b" % (len(reply), b"".join(encode(item) for item in reply))
-    return b"$-1\r\n"
+from .resp import encode
 
 
 def receive_all(stream: bytes, wanted: int, cuts: list[int], capacity: int = 16) -> bytes:

@@ -16,24 +16,10 @@ from parslflow._ext import replies
 from parslflow._ext.tiles import assemble_bytes
 from parslflow.store import wire
 
+from .resp import encode
+
 FIELDS = ("h", "u")
 NUMBERS = (b"rank", b"day")
-
-
-def encode(reply: Any) -> bytes:  # noqa: ANN401
-    """A reply as a server sends it."""
-    match reply:
-        case bytes():
-            return b"$%d\r\n%b\r\n" % (len(reply), reply)
-        case int():
-            return b":%d\r\n" % reply
-        case list():
-            return b"*%d\r\n%b" % (len(reply), b"".join(encode(item) for item in reply))
-        case Exception():
-            return b"-%b\r\n" % str(reply).encode()
-        case None:
-            return b"$-1\r\n"
-    raise AssertionError(reply)
 
 
 def metadata(rank: int, day: float, tensors: tuple[str, ...] = FIELDS) -> list[bytes]:
