@@ -82,10 +82,10 @@ class Drain:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.close()
+        self._pipeline.close()
         deletions = self._deletions()
         if kind is None and deletions:
-            # Another connection, since the first was closed to end the iteration.
+            # Another connection, since the first may have been interrupted.
             self._pipeline = Pipeline(self._store.published)
             self._pipeline.execute(deletions)
             self._pipeline.close()
@@ -93,7 +93,7 @@ class Drain:
     def close(self) -> None:
         """End the iteration, which may be another thread's, within moments."""
         self._closing.set()
-        self._pipeline.close()
+        self._pipeline.interrupt()
 
     def release(self, names: Sequence[str], tensors: Sequence[bytes | None]) -> None:
         """Have the data sets of a time deleted that is done with.

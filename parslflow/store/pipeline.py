@@ -82,10 +82,16 @@ class Pipeline:
             self.close()
             raise
 
-    def close(self) -> None:
-        """Close the connection; whoever waits for a reply on it gets an error."""
+    def interrupt(self) -> None:
+        """End the connection, from any thread; whoever waits for a reply on it gets an error.
+
+        Its file descriptor stays taken until `close`, so that who waits reads from no other file.
+        """
         with suppress(OSError):  # it is not connected
             self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connection, which nobody uses any more."""
         self._socket.close()
 
     def request(
