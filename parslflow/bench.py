@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import subprocess
 import sys
 import time
@@ -67,9 +65,7 @@ def at_site(names: Sequence[str], site_name: str, runs: Path) -> Path:
     site = sites.load(site_name, run_dir.root)
     run_dir.logs.mkdir(parents=True)
     output, log = run_dir.root / "benchmarks.json", run_dir.logs / "benchmarks.log"
-    logging.getLogger("parsl").propagate = False
-    # Parsl's interchange and workers are started by name.
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.prefix) / "bin"), os.environ["PATH"]])
+    sites.prepare_process()
     with parsl.load(site.parsl):
         future = apps.bench(list(names), output, log)
         shown = 0

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import logging
-import os
 import platform
 import shutil
 import sys
@@ -71,10 +69,7 @@ def run(experiment_file: Path, site_name: str, runs: Path) -> Summary:
     _record_settings(experiment, run_dir)
     print(f"Run directory: {run_dir.root}", flush=True)
 
-    # Parsl has a log of its own in the run directory; the terminal is for the run's progress.
-    logging.getLogger("parsl").propagate = False
-    # Parsl's interchange and workers, DVC and pip are started by name.
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.prefix) / "bin"), os.environ["PATH"]])
+    sites.prepare_process()
     began = time.monotonic()
     stages = Stages(experiment, site, run_dir, executable, cache=run_dir.root.parent / "cache")
     with (

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field
@@ -72,3 +75,11 @@ def load(name: str, run_dir: Path) -> Site:
     if missing:
         raise UsageError(f"{path}: no executor is labelled '{missing[0]}': add one.")
     return site
+
+
+def prepare_process() -> None:
+    """Make this process one that Parsl can be loaded in."""
+    # Parsl has a log of its own in the run directory; the terminal is for the run's progress.
+    logging.getLogger("parsl").propagate = False
+    # Parsl's interchange and workers, DVC and pip are started by name.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.prefix) / "bin"), os.environ["PATH"]])
