@@ -6,6 +6,8 @@
 
 #include <c10/util/Exception.h>
 
+#include "bytes.h"
+
 namespace tensorstore {
 
 namespace {
@@ -54,18 +56,16 @@ std::string in_quotes(std::string_view name) {
     return text + (name.size() > longest_name ? "...'" : "'");
 }
 
-std::string_view Arguments::at(int index) const {
-    std::size_t length = 0;
-    const char* start = RedisModule_StringPtrLen(words_[index], &length);
-    return {start, length};
-}
+std::string_view Arguments::at(int index) const { return Bytes::view(words_[index]); }
 
-std::string_view Arguments::text(const char* what) {
+RedisModuleString* Arguments::word(const char* what) {
     if (done()) {
         throw CommandError("ERR " + std::string(command()) + " lacks its " + what);
     }
-    return at(next_++);
+    return words_[next_++];
 }
+
+std::string_view Arguments::text(const char* what) { return Bytes::view(word(what)); }
 
 long long Arguments::integer(const char* what) {
     const std::string_view word = text(what);
@@ -121,6 +121,13 @@ std::string current_error() {
 
 int reply_with_current_error(RedisModuleCtx* context) {
     return RedisModule_ReplyWithError(context, current_error().c_str());
+}
+
+void all_are_keys(RedisModuleCtx* context, Arguments& arguments, long long count) {
+    for (long long index = 0; index < count && !arguments.done(); ++index) {
+        RedisModule_KeyAtPos(context, arguments.position());
+        arguments.word("key");
+    }
 }
 
 int reply_ok(RedisModuleCtx* context) { return RedisModule_ReplyWithSimpleString(context, "OK"); }

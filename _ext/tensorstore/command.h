@@ -26,12 +26,14 @@ class Arguments {
         : words_(words), count_(count), next_(next) {}
 
     std::string_view command() const { return at(0); }
-    std::string_view text(const char* what);        // the next word; `what` names it when it is missing
+    RedisModuleString* word(const char* what);      // the next word; `what` names it when it is missing
+    std::string_view text(const char* what);
     long long integer(const char* what);            // the next word as an integer that is not negative
     bool take(std::string_view keyword);            // consumes the next word when it is `keyword`
     std::vector<std::string> names(const char* what);   // a count, then as many words
     bool done() const { return next_ >= count_; }
     void expect_done() const;
+    int position() const { return next_; }
 
   private:
     std::string_view at(int index) const;
@@ -48,15 +50,31 @@ std::string current_error();
 int reply_ok(RedisModuleCtx* context);
 int reply_text(RedisModuleCtx* context, std::string_view text);
 
-// The function that the server calls for a command: `body` with nothing thrown past it.
-template <int (*body)(RedisModuleCtx*, Arguments&)>
+using Body = int (*)(RedisModuleCtx*, Arguments&);
+
+// Tells the server where keys are, beyond the first word.
+using Keys = void (*)(RedisModuleCtx*, Arguments&);
+
+// The function that the server calls for a command: `body` with nothing thrown past it. The server asks a
+// command that has `keys` for them first, for its cluster's slots and its users' rights.
+template <Body body, Keys keys = nullptr>
 int command(RedisModuleCtx* context, RedisModuleString** words, int count) noexcept {
+    Arguments arguments(words, count);
     try {
-        Arguments arguments(words, count);
+        if constexpr (keys != nullptr) {
+            if (RedisModule_IsKeysPositionRequest(context)) {
+                keys(context, arguments);
+                return REDISMODULE_OK;
+            }
+        }
         return body(context, arguments);
     } catch (...) {
-        return reply_with_current_error(context);
+        return RedisModule_IsKeysPositionRequest(context) ? REDISMODULE_OK
+                                                          : reply_with_current_error(context);
     }
 }
+
+// Every word from the next one on is a key, as far as there are so many.
+void all_are_keys(RedisModuleCtx* context, Arguments& arguments, long long count);
 
 }  // namespace tensorstore

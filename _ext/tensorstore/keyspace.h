@@ -2,7 +2,9 @@
 // reads outlives the key that it came from.
 //
 // A type T has: `static constexpr const char* noun`, `void save(Writer&) const`,
-// `static std::shared_ptr<T> load(Reader&)` and `std::size_t memory() const`.
+// `static std::shared_ptr<T> load(Reader&)`, `std::size_t memory() const`, and `void describe(Words&) const`
+// with `static constexpr const char* command`: the words behind the key with which the command makes it
+// again. `void retire()`, if it has that, is called when the key gives it up.
 #pragma once
 
 #include <cstdint>
@@ -11,31 +13,12 @@
 #include <string>
 #include <string_view>
 
+#include "bytes.h"
 #include "command.h"
 #include "module_api.h"
+#include "words.h"
 
 namespace tensorstore {
-
-// A block of bytes in the server's own memory, so that `maxmemory` counts it.
-class Blob {
-  public:
-    Blob() = default;
-    explicit Blob(std::size_t size)
-        : data_(static_cast<char*>(RedisModule_Alloc(size ? size : 1))), size_(size) {}
-    explicit Blob(std::string_view bytes) : Blob(bytes.size()) { bytes.copy(data(), bytes.size()); }
-    Blob(char* owned, std::size_t size) : data_(owned), size_(size) {}
-
-    char* data() const { return data_.get(); }
-    std::size_t size() const { return size_; }
-    std::string_view view() const { return {data(), size_}; }
-
-  private:
-    struct Free {
-        void operator()(char* data) const { RedisModule_Free(data); }
-    };
-    std::unique_ptr<char, Free> data_;
-    std::size_t size_ = 0;
-};
 
 class Writer {
   public:
@@ -55,13 +38,12 @@ class Reader {
         check();
         return value;
     }
-    Blob blob() {
-        std::size_t size = 0;
-        char* data = RedisModule_LoadStringBuffer(file_, &size);
+    Bytes bytes() {
+        RedisModuleString* string = RedisModule_LoadString(file_);
         check();
-        return Blob(data, size);
+        return Bytes::adopt(string);
     }
-    std::string text() { return std::string(blob().view()); }
+    std::string text() { return std::string(bytes().view()); }
 
   private:
     void check() {
@@ -92,10 +74,22 @@ bool register_type(RedisModuleCtx* context, const char* nine_letters) {
         Writer writer(file);
         (*static_cast<std::shared_ptr<T>*>(value))->save(writer);
     };
+    methods.aof_rewrite = [](RedisModuleIO* file, RedisModuleString* key, void* value) {
+        Words words(T::command);
+        words.add(Bytes::view(key));
+        (*static_cast<std::shared_ptr<T>*>(value))->describe(words);
+        words.write(file);
+    };
     methods.mem_usage = [](const void* value) {
         return (*static_cast<const std::shared_ptr<T>*>(value))->memory();
     };
-    methods.free = [](void* value) { delete static_cast<std::shared_ptr<T>*>(value); };
+    methods.free = [](void* value) {
+        auto* held = static_cast<std::shared_ptr<T>*>(value);
+        if constexpr (requires { (*held)->retire(); }) {
+            (*held)->retire();
+        }
+        delete held;
+    };
     key_type<T> = RedisModule_CreateDataType(context, nine_letters, 0, &methods);
     return key_type<T> != nullptr;
 }
@@ -156,9 +150,9 @@ std::shared_ptr<T> fetch(RedisModuleCtx* context, std::string_view name) {
     return key.value<T>();
 }
 
-// Puts a T under a key that is empty or holds a T.
+// Puts a T under a key that is empty or holds a T. Replicas are told by the caller.
 template <class T>
-void store(RedisModuleCtx* context, std::string_view name, std::shared_ptr<T> value) {
+void put(RedisModuleCtx* context, std::string_view name, std::shared_ptr<T> value) {
     Key key(context, name, REDISMODULE_READ | REDISMODULE_WRITE);
     if (!key.empty() && !key.holds<T>()) {
         fail_wrong_type<T>(name);
@@ -166,10 +160,21 @@ void store(RedisModuleCtx* context, std::string_view name, std::shared_ptr<T> va
     key.set(std::move(value));
 }
 
+// Puts a T that was made here, and has replicas and the append-only file put the same.
+template <class T>
+void put_everywhere(RedisModuleCtx* context, std::string_view name, const std::shared_ptr<T>& value) {
+    put(context, name, value);
+    Words words(T::command);
+    words.add(name);
+    value->describe(words);
+    words.replicate(context);
+}
+
 template <class T>
 void remove(RedisModuleCtx* context, std::string_view name) {
     fetch<T>(context, name);
     Key(context, name, REDISMODULE_READ | REDISMODULE_WRITE).remove();
+    RedisModule_ReplicateVerbatim(context);
 }
 
 }  // namespace tensorstore

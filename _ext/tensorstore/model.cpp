@@ -11,10 +11,10 @@ namespace tensorstore {
 namespace {
 
 // The largest piece in which clients send a model and get it back; the default is RedisAI's.
-long long model_chunk_size = 535822336;
+std::size_t model_chunk_size = 535822336;
 
-torch::jit::Module compile(const Blob& blob) {
-    std::istringstream stream{std::string(blob.view())};
+torch::jit::Module loaded(std::string_view blob) {
+    std::istringstream stream{std::string(blob)};
     try {
         return torch::jit::load(stream, at::kCPU);
     } catch (const c10::Error& error) {
@@ -23,17 +23,12 @@ torch::jit::Module compile(const Blob& blob) {
     }
 }
 
-Blob joined(const std::vector<std::string_view>& chunks) {
-    std::size_t size = 0;
-    for (const std::string_view chunk : chunks) {
-        size += chunk.size();
+// Calls `use` with each piece of `whole` that is no larger than what clients take.
+template <class Use>
+void in_chunks(std::string_view whole, Use use) {
+    for (std::size_t start = 0; start < whole.size(); start += model_chunk_size) {
+        use(whole.substr(start, model_chunk_size));
     }
-    Blob whole(size);
-    char* end = whole.data();
-    for (const std::string_view chunk : chunks) {
-        end += chunk.copy(end, chunk.size());
-    }
-    return whole;
 }
 
 void save_names(Writer& file, const std::vector<std::string>& names) {
@@ -51,16 +46,139 @@ std::vector<std::string> load_names(Reader& file) {
     return names;
 }
 
+void check_batching(const Model::Settings& settings) {
+    if (settings.batch_size == 0 && (settings.min_batch_size > 0 || settings.min_batch_timeout > 0)) {
+        throw CommandError("ERR MINBATCHSIZE and MINBATCHTIMEOUT need a BATCHSIZE, the most of a batch");
+    }
+    if (settings.min_batch_size > settings.batch_size) {
+        throw CommandError("ERR MINBATCHSIZE is more than BATCHSIZE, the most of a batch");
+    }
+}
+
 }  // namespace
 
-Model::Model(Settings settings, Blob blob)
-    : settings_(std::move(settings)), blob_(std::move(blob)), module_(compile(blob_)) {
+Model::Model(Settings settings, Bytes blob, bool from_file)
+    : settings_(std::move(settings)), blob_(std::move(blob)) {
+    try {
+        compile();
+    } catch (...) {
+        if (!from_file) {
+            throw;
+        }
+        unusable_ = current_error();
+    }
+    if (settings_.batch_size > 0) {
+        const auto most = static_cast<std::int64_t>(settings_.batch_size);
+        const auto least = static_cast<std::int64_t>(settings_.min_batch_size);
+        const auto patience = static_cast<long long>(settings_.min_batch_timeout);
+        batching_ = std::make_shared<Batching>(
+            Batching::Limits{most, least, patience}, settings_.device,
+            [this](std::vector<Request> batch) { answer(std::move(batch)); });
+    }
+}
+
+void Model::compile() {
+    module_ = loaded(blob());
     if (settings_.device != "CPU") {
         const std::string index = settings_.device.size() > 4 ? settings_.device.substr(4) : "0";
         module_.to(at::Device("cuda:" + index));
     }
     torch::jit::Function& forward = module_.get_method("forward").function();
     forward_ = std::make_unique<Callable>(forward, module_._ivalue(), settings_.device);
+}
+
+Tensors Model::run(const Tensors& inputs) {
+    if (!forward_) {
+        ++statistics.calls;
+        ++statistics.errors;
+        throw CommandError(unusable_);
+    }
+    return statistics.count(*forward_, inputs);
+}
+
+void Model::retire() {
+    if (batching_) {
+        batching_->close();
+    }
+}
+
+void Model::answer(std::vector<Request> batch) {
+    const auto finish = [](std::vector<std::string> names, Tensors outputs) -> Finish {
+        return [names = std::move(names), outputs = std::move(outputs)](RedisModuleCtx* context) {
+            return store_outputs(context, names, outputs);
+        };
+    };
+    if (batch.size() > 1 && forward_) {
+        try {
+            std::vector<Tensors> outputs = pass(batch);
+            std::vector<Finish> finishes;
+            for (std::size_t index = 0; index < batch.size(); ++index) {
+                finishes.push_back(finish(batch[index].outputs, std::move(outputs[index])));
+            }
+            for (std::size_t index = 0; index < batch.size(); ++index) {
+                batch[index].job->done(std::move(finishes[index]));
+            }
+            return;
+        } catch (...) {
+            // Each alone gets what is its own, be it the error of another's values.
+        }
+    }
+    for (Request& request : batch) {
+        try {
+            request.job->done(finish(request.outputs, run(request.inputs)));
+        } catch (...) {
+            request.job->failed(current_error());
+        }
+    }
+}
+
+std::vector<Tensors> Model::pass(const std::vector<Request>& batch) {
+    const auto start = std::chrono::steady_clock::now();
+    Arrays inputs;
+    for (std::size_t index = 0; index < batch.front().inputs.size(); ++index) {
+        Tensors parts;
+        for (const Request& request : batch) {
+            parts.push_back(request.inputs[index]);
+        }
+        inputs.push_back(Tensor::to_torch(parts));
+    }
+    std::int64_t samples = 0;
+    for (const Request& request : batch) {
+        samples += samples_of(request.inputs);
+    }
+    const Arrays outputs = (*forward_)(inputs);
+    for (const at::Tensor& output : outputs) {
+        if (output.dim() == 0 || output.size(0) != samples) {
+            throw CommandError("ERR the outputs do not have a row for each row of the inputs");
+        }
+    }
+    std::vector<Tensors> answers;
+    std::int64_t first = 0;
+    for (const Request& request : batch) {
+        const std::int64_t length = samples_of(request.inputs);
+        Tensors& own = answers.emplace_back();
+        for (const at::Tensor& output : outputs) {
+            own.push_back(Tensor::from_torch(output.narrow(0, first, length)));
+        }
+        first += length;
+    }
+    statistics.calls += static_cast<long long>(batch.size());
+    statistics.passed(samples, std::chrono::steady_clock::now() - start);
+    return answers;
+}
+
+void Model::describe(Words& words) const {
+    words.add("TORCH").add(settings_.device).add("TAG").add(settings_.tag);
+    const auto add_number = [&words](const char* keyword, std::uint64_t number) {
+        if (number > 0) {
+            words.add(keyword).add(static_cast<long long>(number));
+        }
+    };
+    add_number("BATCHSIZE", settings_.batch_size);
+    add_number("MINBATCHSIZE", settings_.min_batch_size);
+    add_number("MINBATCHTIMEOUT", settings_.min_batch_timeout);
+    words.add("INPUTS").add(settings_.inputs).add("OUTPUTS").add(settings_.outputs).add("BLOB");
+    in_chunks(blob(), [&words](std::string_view chunk) { words.add(chunk); });
 }
 
 void Model::save(Writer& file) const {
@@ -71,19 +189,19 @@ void Model::save(Writer& file) const {
     file.number(settings_.min_batch_timeout);
     save_names(file, settings_.inputs);
     save_names(file, settings_.outputs);
-    file.bytes(blob_.view());
+    file.bytes(blob());
 }
 
 std::shared_ptr<Model> Model::load(Reader& file) {
     Settings settings;
-    settings.device = checked_device(file.text());
+    settings.device = file.text();
     settings.tag = file.text();
     settings.batch_size = file.number();
     settings.min_batch_size = file.number();
     settings.min_batch_timeout = file.number();
     settings.inputs = load_names(file);
     settings.outputs = load_names(file);
-    return std::make_shared<Model>(std::move(settings), file.blob());
+    return std::make_shared<Model>(std::move(settings), file.bytes(), true);
 }
 
 // AI.MODELSTORE key TORCH device [TAG t] [BATCHSIZE n] [MINBATCHSIZE n] [MINBATCHTIMEOUT n]
@@ -114,15 +232,15 @@ int model_store(RedisModuleCtx* context, Arguments& arguments) {
                                "MINBATCHSIZE, MINBATCHTIMEOUT, INPUTS, OUTPUTS, BLOB");
         }
     }
-    std::vector<std::string_view> chunks{arguments.text("blob")};
+    check_batching(settings);
+    std::string blob(arguments.text("blob"));
     while (!arguments.done()) {
-        chunks.push_back(arguments.text("blob"));
+        blob += arguments.text("blob");
     }
-    const auto blob = std::make_shared<Blob>(joined(chunks));
-    return execute(context, "CPU", no_timeout, [=]() -> Finish {
-        auto model = std::make_shared<Model>(settings, std::move(*blob));
+    return execute(context, "CPU", no_timeout, [=, blob = std::move(blob)]() -> Finish {
+        auto model = std::make_shared<Model>(settings, Bytes(blob));
         return [name, model](RedisModuleCtx* context) {
-            store(context, name, model);
+            put_everywhere(context, name, model);
             return reply_ok(context);
         };
     });
@@ -149,11 +267,27 @@ int model_execute(RedisModuleCtx* context, Arguments& arguments) {
     for (const std::string& input : inputs) {
         tensors.push_back(fetch<Tensor>(context, input));
     }
+    if (model->batching() && samples_of(tensors) > 0 && can_block(context)) {
+        Job* job = block(context, timeout_ms);
+        model->batching()->add(context, {std::move(tensors), std::move(outputs), job, model});
+        return REDISMODULE_OK;
+    }
     return execute(context, model->settings().device, timeout_ms, [=]() -> Finish {
         return [outputs, results = model->run(tensors)](RedisModuleCtx* context) {
             return store_outputs(context, outputs, results);
         };
     });
+}
+
+void model_execute_keys(RedisModuleCtx* context, Arguments& arguments) {
+    all_are_keys(context, arguments, 1);
+    while (!arguments.done()) {
+        if (arguments.take("INPUTS") || arguments.take("OUTPUTS")) {
+            all_are_keys(context, arguments, arguments.integer("count of names"));
+        } else {
+            arguments.text("option");
+        }
+    }
 }
 
 // AI.MODELGET key [META] [BLOB]
@@ -163,15 +297,12 @@ int model_get(RedisModuleCtx* context, Arguments& arguments) {
     const bool blob = arguments.take("BLOB");
     arguments.expect_done();
     const auto reply_blob = [&] {
-        const std::string_view whole = model->blob().view();
-        const auto chunk = static_cast<std::size_t>(model_chunk_size);
-        if (whole.size() <= chunk) {
+        const std::string_view whole = model->blob();
+        if (whole.size() <= model_chunk_size) {
             return reply_text(context, whole);
         }
-        RedisModule_ReplyWithArray(context, static_cast<long>((whole.size() + chunk - 1) / chunk));
-        for (std::size_t start = 0; start < whole.size(); start += chunk) {
-            reply_text(context, whole.substr(start, chunk));
-        }
+        RedisModule_ReplyWithArray(context, static_cast<long>((whole.size() - 1) / model_chunk_size + 1));
+        in_chunks(whole, [context](std::string_view chunk) { reply_text(context, chunk); });
         return REDISMODULE_OK;
     };
     if (blob && !meta) {
@@ -222,14 +353,14 @@ int config(RedisModuleCtx* context, Arguments& arguments) {
     }
     if (get) {
         arguments.expect_done();
-        return RedisModule_ReplyWithLongLong(context, model_chunk_size);
+        return RedisModule_ReplyWithLongLong(context, static_cast<long long>(model_chunk_size));
     }
     const long long size = arguments.integer("chunk size");
     arguments.expect_done();
     if (size == 0) {
         throw CommandError("ERR the chunk size must be 1 or more");
     }
-    model_chunk_size = size;
+    model_chunk_size = static_cast<std::size_t>(size);
     return reply_ok(context);
 }
 
@@ -238,8 +369,14 @@ int store_outputs(RedisModuleCtx* context, const std::vector<std::string>& names
         throw CommandError("ERR it gave " + std::to_string(outputs.size()) + " tensors for " +
                            std::to_string(names.size()) + " names of outputs");
     }
+    for (const std::string& name : names) {   // all of them, before any is written
+        const Key key(context, name, REDISMODULE_READ);
+        if (!key.empty() && !key.holds<Tensor>()) {
+            fail_wrong_type<Tensor>(name);
+        }
+    }
     for (std::size_t index = 0; index < names.size(); ++index) {
-        store(context, names[index], outputs[index]);
+        put_everywhere(context, names[index], outputs[index]);
     }
     return reply_ok(context);
 }

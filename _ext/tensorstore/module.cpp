@@ -22,17 +22,17 @@ struct Command {
     int first_key;   // 0: none
 };
 
-// `deny-oom` is what holds a client back when the store has reached its memory limit. Inputs and outputs
-// of executions are not declared as keys: a cluster client must send them to the model's shard itself.
+// `deny-oom` is what holds a client back when the store has reached its memory limit.
 constexpr Command commands[] = {
     {"AI.TENSORSET", command<tensor_set>, "write deny-oom", 1},
     {"AI.TENSORGET", command<tensor_get>, "readonly", 1},
     {"AI.MODELSTORE", command<model_store>, "write deny-oom", 1},
-    {"AI.MODELEXECUTE", command<model_execute>, "write deny-oom", 1},
+    {"AI.MODELEXECUTE", command<model_execute, model_execute_keys>,
+     "write deny-oom getkeys-api", 1},
     {"AI.MODELGET", command<model_get>, "readonly", 1},
     {"AI.MODELDEL", command<model_delete>, "write", 1},
     {"AI.SCRIPTSET", command<script_set>, "write deny-oom", 1},
-    {"AI.SCRIPTRUN", command<script_run>, "write deny-oom", 1},
+    {"AI.SCRIPTRUN", command<script_run, script_run_keys>, "write deny-oom getkeys-api", 1},
     {"AI.SCRIPTGET", command<script_get>, "readonly", 1},
     {"AI.SCRIPTDEL", command<script_delete>, "write", 1},
     {"AI.INFO", command<info>, "readonly", 1},

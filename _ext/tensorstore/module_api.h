@@ -14,6 +14,7 @@ struct RedisModuleType;
 struct RedisModuleIO;
 struct RedisModuleDigest;
 struct RedisModuleBlockedClient;
+using RedisModuleTimerID = std::uint64_t;
 
 using RedisModuleCmdFunc = int (*)(RedisModuleCtx*, RedisModuleString**, int);
 
@@ -37,6 +38,8 @@ inline constexpr RedisModuleEvent REDISMODULE_EVENT_SHUTDOWN{5, 1};
 
 inline constexpr int REDISMODULE_CTX_FLAGS_LUA = 1 << 0;
 inline constexpr int REDISMODULE_CTX_FLAGS_MULTI = 1 << 1;
+inline constexpr int REDISMODULE_CTX_FLAGS_REPLICATED = 1 << 12;
+inline constexpr int REDISMODULE_CTX_FLAGS_LOADING = 1 << 13;
 inline constexpr int REDISMODULE_CTX_FLAGS_DENY_BLOCKING = 1 << 21;
 
 inline constexpr std::uint64_t REDISMODULE_TYPE_METHOD_VERSION = 1;
@@ -63,11 +66,10 @@ struct RedisModuleTypeMethods {
     FUNCTION(int, SubscribeToServerEvent,                                                          \
              (RedisModuleCtx*, RedisModuleEvent, RedisModuleEventCallback))                        \
     FUNCTION(void, Log, (RedisModuleCtx*, const char* level, const char* format, ...))             \
-    FUNCTION(void*, Alloc, (std::size_t bytes))                                                    \
-    FUNCTION(void, Free, (void*))                                                                  \
     FUNCTION(int, GetContextFlags, (RedisModuleCtx*))                                              \
     FUNCTION(RedisModuleString*, CreateString, (RedisModuleCtx*, const char*, std::size_t))        \
     FUNCTION(void, FreeString, (RedisModuleCtx*, RedisModuleString*))                              \
+    FUNCTION(RedisModuleString*, HoldString, (RedisModuleCtx*, RedisModuleString*))                \
     FUNCTION(const char*, StringPtrLen, (const RedisModuleString*, std::size_t* length))           \
     FUNCTION(int, ReplyWithError, (RedisModuleCtx*, const char*))                                  \
     FUNCTION(int, ReplyWithSimpleString, (RedisModuleCtx*, const char*))                           \
@@ -84,18 +86,31 @@ struct RedisModuleTypeMethods {
     FUNCTION(void, SaveUnsigned, (RedisModuleIO*, std::uint64_t))                                  \
     FUNCTION(std::uint64_t, LoadUnsigned, (RedisModuleIO*))                                        \
     FUNCTION(void, SaveStringBuffer, (RedisModuleIO*, const char*, std::size_t))                   \
-    FUNCTION(char*, LoadStringBuffer, (RedisModuleIO*, std::size_t* length))                       \
+    FUNCTION(RedisModuleString*, LoadString, (RedisModuleIO*))                                     \
     FUNCTION(int, IsIOError, (RedisModuleIO*))                                                     \
     FUNCTION(void, LogIOError, (RedisModuleIO*, const char* level, const char* format, ...))       \
+    FUNCTION(void, EmitAOF, (RedisModuleIO*, const char* command, const char* format, ...))        \
+    FUNCTION(int, Replicate, (RedisModuleCtx*, const char* command, const char* format, ...))      \
+    FUNCTION(int, ReplicateVerbatim, (RedisModuleCtx*))                                            \
+    FUNCTION(int, IsKeysPositionRequest, (RedisModuleCtx*))                                        \
+    FUNCTION(void, KeyAtPos, (RedisModuleCtx*, int position))                                      \
+    FUNCTION(RedisModuleTimerID, CreateTimer,                                                      \
+             (RedisModuleCtx*, long long after_ms, void (*)(RedisModuleCtx*, void*), void* data))  \
     FUNCTION(RedisModuleBlockedClient*, BlockClient,                                               \
              (RedisModuleCtx*, RedisModuleCmdFunc reply, RedisModuleCmdFunc timeout,               \
               void (*free_private)(RedisModuleCtx*, void*), long long timeout_ms))                 \
+    FUNCTION(void, SetDisconnectCallback,                                                          \
+             (RedisModuleBlockedClient*, void (*)(RedisModuleCtx*, RedisModuleBlockedClient*)))    \
+    FUNCTION(RedisModuleBlockedClient*, GetBlockedClientHandle, (RedisModuleCtx*))                 \
     FUNCTION(int, UnblockClient, (RedisModuleBlockedClient*, void* private_data))                  \
     FUNCTION(void*, GetBlockedClientPrivateData, (RedisModuleCtx*))
 
 #define MODULE_API_POINTER(result, name, arguments) inline result(*RedisModule_##name) arguments = nullptr;
 MODULE_API(MODULE_API_POINTER)
 #undef MODULE_API_POINTER
+
+// Not every server has this: nullptr before 7.0.
+inline void (*RedisModule_TrimStringAllocation)(RedisModuleString*) = nullptr;
 
 // Asks the server for every function; the name of the first that it lacks, or nullptr.
 inline const char* load_module_api(RedisModuleCtx* context) {
@@ -105,5 +120,6 @@ inline const char* load_module_api(RedisModuleCtx* context) {
     if (get_api("RedisModule_" #name, &RedisModule_##name) != REDISMODULE_OK) return #name;
     MODULE_API(MODULE_API_LOAD)
 #undef MODULE_API_LOAD
+    get_api("RedisModule_TrimStringAllocation", &RedisModule_TrimStringAllocation);
     return nullptr;
 }

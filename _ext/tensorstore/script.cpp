@@ -7,22 +7,40 @@
 
 namespace tensorstore {
 
-Script::Script(std::string device, std::string tag, std::string source)
-    : device_(std::move(device)),
-      tag_(std::move(tag)),
-      source_(std::move(source)),
-      unit_(torch::jit::compile(source_)) {
+Script::Script(std::string device, std::string tag, std::string source, bool from_file)
+    : device_(std::move(device)), tag_(std::move(tag)), source_(std::move(source)) {
+    try {
+        compile();
+    } catch (...) {
+        if (!from_file) {
+            throw;
+        }
+        unusable_ = current_error();
+    }
+}
+
+void Script::compile() {
+    unit_ = torch::jit::compile(source_);
     for (torch::jit::Function* function : unit_->get_functions()) {
         functions_[function->name()] = std::make_unique<Callable>(*function, std::nullopt, device_);
     }
 }
 
 Tensors Script::run(const std::string& function, const Tensors& inputs) {
+    if (!unusable_.empty()) {
+        ++statistics.calls;
+        ++statistics.errors;
+        throw CommandError(unusable_);
+    }
     const auto found = functions_.find(function);
     if (found == functions_.end()) {
         throw CommandError("ERR the script has no function " + in_quotes(function));
     }
     return statistics.count(*found->second, inputs);
+}
+
+void Script::describe(Words& words) const {
+    words.add(device_).add("TAG").add(tag_).add("SOURCE").add(source_);
 }
 
 void Script::save(Writer& file) const {
@@ -32,9 +50,9 @@ void Script::save(Writer& file) const {
 }
 
 std::shared_ptr<Script> Script::load(Reader& file) {
-    std::string device = checked_device(file.text());
+    std::string device = file.text();
     std::string tag = file.text();
-    return std::make_shared<Script>(std::move(device), std::move(tag), file.text());
+    return std::make_shared<Script>(std::move(device), std::move(tag), file.text(), true);
 }
 
 // AI.SCRIPTSET key device [TAG t] SOURCE text
@@ -50,7 +68,7 @@ int script_set(RedisModuleCtx* context, Arguments& arguments) {
     return execute(context, "CPU", no_timeout, [=]() -> Finish {
         auto script = std::make_shared<Script>(device, tag, source);
         return [name, script](RedisModuleCtx* context) {
-            store(context, name, script);
+            put_everywhere(context, name, script);
             return reply_ok(context);
         };
     });
@@ -77,6 +95,21 @@ int script_run(RedisModuleCtx* context, Arguments& arguments) {
             return store_outputs(context, outputs, results);
         };
     });
+}
+
+void script_run_keys(RedisModuleCtx* context, Arguments& arguments) {
+    all_are_keys(context, arguments, 1);
+    arguments.text("function");
+    if (arguments.take("INPUTS")) {
+        while (!arguments.done() && !arguments.take("OUTPUTS")) {
+            all_are_keys(context, arguments, 1);
+        }
+    } else {
+        arguments.take("OUTPUTS");
+    }
+    while (!arguments.done()) {
+        all_are_keys(context, arguments, 1);
+    }
 }
 
 // AI.SCRIPTGET key [SOURCE]

@@ -4,7 +4,7 @@
 #include <array>
 #include <iterator>
 
-#include <ATen/Functions.h>
+#include <ATen/ops/empty.h>
 
 namespace tensorstore {
 
@@ -44,16 +44,17 @@ std::string written(const std::vector<std::int64_t>& shape) {
 
 }  // namespace
 
-Tensor::Tensor(const DType& dtype, std::vector<std::int64_t> shape, Blob blob)
-    : dtype_(&dtype), shape_(std::move(shape)), blob_(std::move(blob)) {
-    std::size_t bytes = dtype.size;
+Tensor::Tensor(const DType& dtype, std::vector<std::int64_t> shape, Bytes bytes)
+    : dtype_(&dtype), shape_(std::move(shape)), bytes_(std::move(bytes)) {
+    const std::size_t size = bytes_.view().size();
+    std::size_t wanted = dtype.size;
     bool overflow = false;
     for (const std::int64_t length : shape_) {
-        overflow |= length < 0 || __builtin_mul_overflow(bytes, static_cast<std::size_t>(length), &bytes);
+        overflow |= length < 0 || __builtin_mul_overflow(wanted, static_cast<std::size_t>(length), &wanted);
     }
-    if (overflow || bytes != blob_.size()) {
+    if (overflow || wanted != size) {
         throw CommandError("ERR a " + std::string(dtype.name) + " tensor of shape " + written(shape_) +
-                           " does not have " + std::to_string(blob_.size()) + " bytes");
+                           " does not have " + std::to_string(size) + " bytes");
     }
 }
 
@@ -61,11 +62,28 @@ std::shared_ptr<Tensor> Tensor::from_torch(const at::Tensor& tensor) {
     const DType& dtype = dtype_of(tensor.scalar_type());
     const at::Tensor plain = tensor.to(at::kCPU).contiguous();
     const auto bytes = std::string_view(static_cast<const char*>(plain.const_data_ptr()), plain.nbytes());
-    return std::make_shared<Tensor>(dtype, plain.sizes().vec(), Blob(bytes));
+    return std::make_shared<Tensor>(dtype, plain.sizes().vec(), Bytes(bytes));
 }
 
-at::Tensor Tensor::to_torch(const std::shared_ptr<Tensor>& tensor) {
-    return at::from_blob(tensor->blob_.data(), tensor->shape_, [tensor](void*) {}, tensor->dtype().scalar);
+at::Tensor Tensor::to_torch(const Tensors& parts) {
+    std::vector<std::int64_t> shape = parts.front()->shape();
+    for (std::size_t index = 1; index < parts.size(); ++index) {
+        shape.front() += parts[index]->shape().front();
+    }
+    at::Tensor whole = at::empty(shape, parts.front()->dtype().scalar);
+    auto* end = static_cast<char*>(whole.mutable_data_ptr());
+    for (const std::shared_ptr<Tensor>& part : parts) {
+        end += part->bytes().copy(end, part->bytes().size());
+    }
+    return whole;
+}
+
+void Tensor::describe(Words& words) const {
+    words.add(dtype_->name);
+    for (const std::int64_t length : shape_) {
+        words.add(static_cast<long long>(length));
+    }
+    words.add("BLOB").add(bytes_);
 }
 
 void Tensor::save(Writer& file) const {
@@ -79,11 +97,11 @@ std::shared_ptr<Tensor> Tensor::load(Reader& file) {
     const DType& dtype = dtype_named(file.text());
     std::vector<std::int64_t> shape;
     std::generate_n(std::back_inserter(shape), file.number(), [&file] { return file.number(); });
-    return std::make_shared<Tensor>(dtype, std::move(shape), file.blob());
+    return std::make_shared<Tensor>(dtype, std::move(shape), file.bytes());
 }
 
 std::size_t Tensor::memory() const {
-    return sizeof(Tensor) + shape_.capacity() * sizeof(std::int64_t) + blob_.size();
+    return sizeof(Tensor) + shape_.capacity() * sizeof(std::int64_t) + bytes().size();
 }
 
 // AI.TENSORSET key dtype length ... BLOB bytes
@@ -94,9 +112,10 @@ int tensor_set(RedisModuleCtx* context, Arguments& arguments) {
     while (!arguments.take("BLOB")) {
         shape.push_back(arguments.integer("shape or BLOB"));
     }
-    Blob blob(arguments.text("bytes"));
+    Bytes bytes = Bytes::keep(context, arguments.word("bytes"));
     arguments.expect_done();
-    store(context, name, std::make_shared<Tensor>(dtype, std::move(shape), std::move(blob)));
+    put(context, name, std::make_shared<Tensor>(dtype, std::move(shape), std::move(bytes)));
+    RedisModule_ReplicateVerbatim(context);
     return reply_ok(context);
 }
 

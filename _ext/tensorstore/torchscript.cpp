@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
-#include <chrono>
 
 #include <ATen/Context.h>
 #include <ATen/core/grad_mode.h>
@@ -48,9 +47,9 @@ bool changes_attributes(const torch::jit::AliasDb& aliases, at::ArrayRef<const t
     return false;
 }
 
-void append_tensors(const c10::IValue& value, Tensors& tensors) {
+void append_tensors(const c10::IValue& value, Arrays& tensors) {
     if (value.isTensor()) {
-        tensors.push_back(Tensor::from_torch(value.toTensor()));
+        tensors.push_back(value.toTensor());
     } else if (value.isTuple()) {
         for (const c10::IValue& element : value.toTupleRef().elements()) {
             append_tensors(element, tensors);
@@ -79,49 +78,34 @@ Callable::Callable(torch::jit::Function& function, std::optional<c10::IValue> se
     const std::shared_ptr<torch::jit::Graph> graph = torch::jit::toGraphFunction(function).graph()->copy();
     torch::jit::Inline(*graph);
     const torch::jit::AliasDb aliases(graph);
-    for (const torch::jit::Value* input : graph->inputs().slice(self_ ? 1 : 0)) {
-        writes_to_input_.push_back(aliases.hasWriters(input));
-    }
     changes_its_state_ = changes_attributes(aliases, {graph->block()});
 }
 
-Tensors Callable::operator()(const Tensors& inputs) {
+Arrays Callable::operator()(const Arrays& inputs) {
     const at::NoGradGuard no_grad;
     std::vector<c10::IValue> stack;
     if (self_) {
         stack.push_back(*self_);
     }
-    for (std::size_t index = 0; index < inputs.size(); ++index) {
-        const at::Tensor input = Tensor::to_torch(inputs[index]).to(device_);
-        const bool shared = device_.is_cpu() && index < writes_to_input_.size() && writes_to_input_[index];
-        stack.emplace_back(shared ? input.clone() : input);
+    for (const at::Tensor& input : inputs) {
+        stack.emplace_back(input.to(device_));
     }
     std::unique_lock lock(one_call_, std::defer_lock);
     if (changes_its_state_) {
         lock.lock();
     }
     const c10::IValue result = function_(std::move(stack));
-    Tensors outputs;
+    Arrays outputs;
     append_tensors(result, outputs);
+    if (changes_its_state_) {   // which an output may be part of
+        std::ranges::transform(outputs, outputs.begin(), [](const at::Tensor& one) { return one.clone(); });
+    }
     return outputs;
 }
 
-Tensors Statistics::count(Callable& function, const Tensors& inputs) {
-    using clock = std::chrono::steady_clock;
-    const clock::time_point start = clock::now();
-    ++calls;
-    try {
-        Tensors outputs = function(inputs);
-        const auto elapsed = clock::now() - start;
-        duration_us += std::chrono::duration_cast<std::chrono::microseconds>(elapsed).count();
-        if (!inputs.empty() && !inputs.front()->shape().empty()) {
-            samples += inputs.front()->shape().front();
-        }
-        return outputs;
-    } catch (...) {
-        ++errors;
-        throw;
-    }
+void Statistics::passed(long long new_samples, std::chrono::steady_clock::duration duration) {
+    samples += new_samples;
+    duration_us += std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
 }
 
 void Statistics::reset() {
@@ -129,6 +113,27 @@ void Statistics::reset() {
     errors = 0;
     samples = 0;
     duration_us = 0;
+}
+
+Tensors Statistics::count(Callable& function, const Tensors& inputs) {
+    const auto start = std::chrono::steady_clock::now();
+    ++calls;
+    try {
+        Arrays arrays;
+        for (const std::shared_ptr<Tensor>& input : inputs) {
+            arrays.push_back(Tensor::to_torch({input}));
+        }
+        Tensors outputs;
+        for (const at::Tensor& output : function(arrays)) {
+            outputs.push_back(Tensor::from_torch(output));
+        }
+        const bool batch = !inputs.empty() && !inputs.front()->shape().empty();
+        passed(batch ? inputs.front()->shape().front() : 0, std::chrono::steady_clock::now() - start);
+        return outputs;
+    } catch (...) {
+        ++errors;
+        throw;
+    }
 }
 
 }  // namespace tensorstore
