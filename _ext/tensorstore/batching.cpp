@@ -8,7 +8,7 @@ std::int64_t samples_of(const Tensors& inputs) {
     std::int64_t samples = 0;
     for (const std::shared_ptr<Tensor>& input : inputs) {
         const std::vector<std::int64_t>& shape = input->shape();
-        if (shape.empty() || shape.front() == 0 || (samples != 0 && shape.front() != samples)) {
+        if (shape.empty() || input->bytes().empty() || (samples != 0 && shape.front() != samples)) {
             return 0;
         }
         samples = shape.front();
@@ -124,7 +124,7 @@ void Batching::start_patience(RedisModuleCtx* context, std::uint64_t number) {
             batching->make_due(patience->number);
         }
     };
-    RedisModule_CreateTimer(context, limits_.patience_ms, over, new Patience{weak_from_this(), number});
+    RedisModule_CreateTimer(context, std::min(limits_.patience_ms, longest_wait_ms), over, new Patience{weak_from_this(), number});
 }
 
 }  // namespace tensorstore

@@ -22,7 +22,7 @@ struct Request {
     std::shared_ptr<const void> model;   // lives until the request is answered
 };
 
-// The first length that all the inputs have, or 0 when they have none in common.
+// The first length that all the inputs have; 0 when they have none in common, or one is empty.
 std::int64_t samples_of(const Tensors& inputs);
 
 // Whether the inputs differ in their first lengths at most.

@@ -159,7 +159,7 @@ bool can_block(RedisModuleCtx* context) {
 Job* block(RedisModuleCtx* context, long long timeout_ms) {
     auto* job = new Job;
     job->client_ = RedisModule_BlockClient(context, Callbacks::reply, Callbacks::time_out, Callbacks::free,
-                                           timeout_ms);
+                                           std::min(timeout_ms, longest_wait_ms));
     RedisModule_SetDisconnectCallback(job->client_, Callbacks::disconnect);
     waiting()[job->client_] = job;
     return job;

@@ -38,6 +38,7 @@ class Job {
 };
 
 inline constexpr long long no_timeout = 0;
+inline constexpr long long longest_wait_ms = 1'000'000'000'000;   // servers add it to the time of day
 
 // The number of workers of a queue; 0 leaves the choice to us. Before the first task.
 void set_threads_per_queue(int threads);

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from parslflow.errors import ParslflowError
 from parslflow.store.client import StoreClient
+from parslflow.store.server import StoreServer
 from tests.store.conftest import Scripted
 
 
@@ -115,6 +117,14 @@ def test_tensor_comes_back(any_store: StoreClient, dtype: str) -> None:
 def test_tensor_of_any_rank_comes_back(any_store: StoreClient, shape: tuple[int, ...]) -> None:
     any_store.put_tensor("x", np.full(shape, 3.0))
     np.testing.assert_array_equal(any_store.get_tensor("x"), np.full(shape, 3.0))
+
+
+def test_largest_tensor_that_the_server_takes_comes_back(tmp_path: Path) -> None:
+    array = np.arange(2**26, dtype=float)  # 512 MiB
+    with StoreServer(tmp_path, memory_mb=2048) as server, server.client() as store:
+        store.put_tensor("x", array)
+        assert np.array_equal(store.get_tensor("x"), array)
+        assert store.memory().used < 1.1 * array.nbytes
 
 
 @pytest.mark.parametrize(
