@@ -103,7 +103,7 @@ class Target:
 
     def connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(20)
+        connection.settimeout(2)  # a batch that nobody completes is not waited for
         connection.connect(str(self._socket))
         return connection
 
