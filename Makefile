@@ -1,10 +1,11 @@
 # make demo   set up what is missing, then run the demonstration experiment
 # make test   set up what is missing, then run the tests
+# make wear   the tests that wear the store out, for long: 10 minutes of a crowd, 100,000 commands
 # make lint   ruff and mypy
 # make build  set up and build, run nothing
 # make clean  remove what was built (not .venv, not runs)
 
-.PHONY: demo test lint build system clean
+.PHONY: demo test wear lint build system clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3.11
@@ -19,6 +20,9 @@ demo: build
 
 test: build
 	$(BIN)/python -m pytest
+
+wear: build
+	$(BIN)/python -m pytest --long tests/store/test_fuzz.py tests/store/test_soak.py
 
 lint: build
 	$(BIN)/ruff check .
