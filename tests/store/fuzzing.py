@@ -50,6 +50,10 @@ class Fuzzer:
             if self._random.random() < 0.7:
                 self._mutate(words)
             yield words
+            if words == [b"MULTI"]:  # short: what is queued is not run when one of it is refused
+                yield self._whole()
+                yield self._whole()
+                yield [b"EXEC"]
 
     def _whole(self) -> Words:
         """A command as it should be."""

@@ -28,7 +28,7 @@ from tests.store.fuzzing import Fuzzer
 from tests.store.fuzzing import Words
 
 SOURCES = Path(__file__).parents[2] / "_ext" / "tensorstore"
-COMMANDS = {False: 10_000, True: 100_000}
+COMMANDS = {False: 5000, True: 100_000}
 AT_ONCE = 50
 SANITIZER = "detect_leaks=0:abort_on_error=1:handle_abort=1:alloc_dealloc_mismatch=0"
 
