@@ -55,6 +55,18 @@ class Fuzzer:
                 yield self._whole()
                 yield [b"EXEC"]
 
+    def useful(self) -> list[Words]:
+        """Commands after which others find a tensor, a model and a script."""
+        batched = [b"BATCHSIZE", b"8"]
+        waiting = [*batched, b"MINBATCHSIZE", b"4", b"MINBATCHTIMEOUT", b"1"]
+        settings = self._random.choice([[], batched, waiting])
+        blob = self._random.choice(self._models)
+        return [
+            [b"AI.TENSORSET", b"x", b"FLOAT", b"2", b"4", b"BLOB", bytes(32)],
+            [b"AI.MODELSTORE", b"m", b"TORCH", b"CPU", *settings, b"BLOB", blob],
+            [b"AI.SCRIPTSET", b"s", b"CPU", b"SOURCE", SCRIPT],
+        ]
+
     def _whole(self) -> Words:
         """A command as it should be."""
         pick, draw = self._random.choice, self._random
