@@ -28,6 +28,11 @@ def long(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--long"))
 
 
+def present(store: StoreClient) -> list[bytes]:
+    """What is in the store, but for the marks of clients that appended to a list."""
+    return sorted(key for key in store.connection.scan_iter() if b".appended." not in key)
+
+
 @pytest.fixture(scope="session")
 def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
     """One real server with our module for the whole session, on a unix socket."""

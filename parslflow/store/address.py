@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,24 @@ from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.rundir import atomic_path
 
+Place = str | tuple[str, int]
+"""The path of a socket, or host and port."""
+
 
 @dataclass(frozen=True)
 class Address:
     """The address of a store."""
 
     address: str
-    """``unix:///path`` or ``host:port``."""
+    """``unix:///path``, ``host:port``, or for a cluster ``host:port,host:port,…``."""
     password_file: str | None = None
     """The file that holds the store's password, if it has one."""
+    user: str | None = None
+    """The ACL user that the password is of, if it is not the default one."""
+    ca_file: str | None = None
+    """The certificate authority (PEM) that the store's certificate is of; TLS is used if set."""
+    clustered: bool = False
+    """Whether the store is a Redis Cluster."""
 
     @classmethod
     def load(cls, path: Path, wait_s: float = 0.0) -> Address:
@@ -43,19 +53,45 @@ class Address:
         except (ValueError, TypeError) as error:
             raise ParslflowError(f"{path} is not the address file of a store.") from error
 
-    def place(self) -> str | tuple[str, int]:
-        """The path of the socket, or host and port.
+    @classmethod
+    def of_environment(cls, variables: Mapping[str, str] = os.environ) -> Address:
+        """The address that ``environment`` of another process gave to this one.
 
         Raises:
-            UsageError: the address is neither.
+            UsageError: The environment names no store.
         """
-        if self.address.startswith("unix://"):
-            return self.address.removeprefix("unix://")
-        host, _, port = self.address.rpartition(":")
-        if not host or not port.isdecimal():
+        if not variables.get("SSDB"):
+            raise UsageError("The environment names no store: set SSDB to its address.")
+        return cls(
+            variables["SSDB"],
+            variables.get("PARSLFLOW_STORE_PASSWORD_FILE"),
+            variables.get("PARSLFLOW_STORE_USER"),
+            variables.get("PARSLFLOW_STORE_CA_FILE"),
+            clustered=variables.get("SR_DB_TYPE", "").lower() == "clustered",
+        )
+
+    def places(self) -> list[Place]:
+        """Each server that the address names; of a cluster any of them knows the others.
+
+        Raises:
+            UsageError: One is neither a socket nor host and port, or there are several of a store
+                that is no cluster.
+        """
+        parts = self.address.split(",")
+        if len(parts) > 1 and not self.clustered:
             raise UsageError(
-                f"The store's address '{self.address}' is neither unix://PATH nor HOST:PORT."
+                f"The store's address '{self.address}' names several servers: only a cluster has "
+                "them (SR_DB_TYPE=Clustered)."
             )
+        return [self._place(part) for part in parts]
+
+    def _place(self, part: str) -> Place:
+        if part.startswith("unix://") and not self.clustered:
+            return part.removeprefix("unix://")
+        host, _, port = part.rpartition(":")
+        if not host or not port.isdecimal():
+            wanted = "not HOST:PORT" if self.clustered else "neither unix://PATH nor HOST:PORT"
+            raise UsageError(f"The store's address '{part}' is {wanted}.")
         return host, int(port)
 
     def password(self) -> str | None:
@@ -80,8 +116,15 @@ class Address:
             temporary.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
 
     def environment(self) -> dict[str, str]:
-        """The environment variables by which simulations find the store, as in SmartRedis."""
-        variables = {"SSDB": self.address, "SR_DB_TYPE": "Standalone"}
-        if self.password_file is not None:
-            variables["PARSLFLOW_STORE_PASSWORD_FILE"] = os.fspath(self.password_file)
-        return variables
+        """The environment variables by which simulations find the store.
+
+        The first two are SmartRedis's own.
+        """
+        variables = {
+            "SSDB": self.address,
+            "SR_DB_TYPE": "Clustered" if self.clustered else "Standalone",
+            "PARSLFLOW_STORE_PASSWORD_FILE": self.password_file,
+            "PARSLFLOW_STORE_USER": self.user,
+            "PARSLFLOW_STORE_CA_FILE": self.ca_file,
+        }
+        return {name: value for name, value in variables.items() if value is not None}

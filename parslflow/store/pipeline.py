@@ -13,8 +13,8 @@ from parslflow._ext.receiving import receive
 from parslflow.errors import ParslflowError
 from parslflow.store import wire
 from parslflow.store.address import Address
-from parslflow.store.client import CONNECT_S
-from parslflow.store.client import REPLY_S
+from parslflow.store.connection import TIME_LIMIT_S
+from parslflow.store.shards import CONNECT_S
 
 IN_FLIGHT_BYTES = 1 << 20
 """So much of replies may be on the way: the server holds what was asked for until it is read."""
@@ -64,14 +64,14 @@ class Pipeline:
         self._each = 1
         self._commands = 0
         self._sent = 0
-        place = published.place()
+        place = published.places()[0]
         self._socket = socket.socket(
             socket.AF_UNIX if isinstance(place, str) else socket.AF_INET, socket.SOCK_STREAM
         )
         try:
             self._socket.settimeout(CONNECT_S)
             self._socket.connect(place)
-            self._socket.settimeout(REPLY_S)
+            self._socket.settimeout(TIME_LIMIT_S)
             password = published.password()
             if password is not None:
                 self._authenticate(password)
@@ -144,7 +144,7 @@ class Pipeline:
                     at,
                     into.end,
                     due - received,
-                    int(REPLY_S * 1000),
+                    int(TIME_LIMIT_S * 1000),
                 )
                 received += count
                 if least:
@@ -196,7 +196,9 @@ class Pipeline:
 
     def _failure(self, error: Exception) -> ParslflowError:
         if isinstance(error, TimeoutError):
-            cause = f"no answer in {REPLY_S:g} s: the server is stuck or the machine overloaded"
+            cause = (
+                f"no answer in {TIME_LIMIT_S:g} s: the server is stuck or the machine overloaded"
+            )
         elif isinstance(error, ValueError):
             cause = f"{str(error).rstrip('.')}: it is no store, or the connection is out of step"
         else:

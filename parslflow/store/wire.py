@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parslflow.errors import ParslflowError
+from parslflow.store.errors import MissingKey
+from parslflow.store.errors import WrongType
 
 Word = bytes | str | int | memoryview
 """One word of a command."""
@@ -80,11 +82,16 @@ class RawTensor(NamedTuple):
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    data: bytes
+    data: bytes | NDArray[np.uint8]
 
     def array(self) -> Array:
-        """The same bytes as a read-only array."""
+        """The same bytes as an array, which is read-only if they are ``bytes``."""
         return np.frombuffer(self.data, self.dtype).reshape(self.shape)
+
+    def own_array(self) -> Array:
+        """The bytes as an array that can be written to, copied only if they must be."""
+        array = self.array()
+        return array if array.flags.writeable else array.copy()
 
 
 # Keys
@@ -194,25 +201,25 @@ def tensor_names(dataset: str, blob: bytes) -> list[str]:
 # Tensors
 
 
-def tensor_set(key: str, array: Array) -> list[Word]:
+def tensor_set(key: str | bytes, array: Array) -> list[Word]:
     """The command that puts ``array`` under ``key``, with its memory as the last word.
 
     Raises:
-        ParslflowError: The format has no name for the array's type.
+        WrongType: The format has no name for the array's type.
     """
     plain = np.asarray(array, order="C")
     dtype = plain.dtype.newbyteorder("=")
     name = _DTYPE_NAMES.get(dtype)
     if name is None:
-        raise ParslflowError(
-            f"Tensor '{key}' is of type {plain.dtype}, which the store cannot hold: convert it to "
-            f"one of {', '.join(str(known) for known in _DTYPE_NAMES)}."
+        raise WrongType(
+            f"Tensor '{_shown(key)}' is of type {plain.dtype}, which the store cannot hold: "
+            f"convert it to one of {', '.join(str(known) for known in _DTYPE_NAMES)}."
         )
     data = plain.astype(dtype, copy=False).reshape(-1).view(np.uint8).data
     return ["AI.TENSORSET", key, name, *plain.shape, "BLOB", data]
 
 
-def tensor_get(key: str) -> list[Word]:
+def tensor_get(key: str | bytes) -> list[Word]:
     """The command that asks for a tensor's type, shape and bytes."""
     return ["AI.TENSORGET", key, "META", "BLOB"]
 
@@ -224,7 +231,14 @@ def read_tensor(key: str, reply: object) -> RawTensor:
         ParslflowError: The reply is not a tensor, or has too few or too many bytes.
     """
     match reply:
-        case [b"dtype", bytes(name), b"shape", list(lengths), b"blob", bytes(data)]:
+        case [
+            b"dtype",
+            bytes(name),
+            b"shape",
+            list(lengths),
+            b"blob",
+            bytes() | np.ndarray() as data,
+        ]:
             pass
         case _:
             raise ParslflowError(f"The store's reply for tensor '{key}' is not a tensor.")
@@ -315,10 +329,11 @@ def decode_metadata(dataset: str, fields: Mapping[bytes, bytes]) -> tuple[Metada
     """The metadata and the names of the tensors of ``dataset``, from its hash.
 
     Raises:
-        ParslflowError: There is no such data set, or a field is damaged.
+        MissingKey: There is no such data set.
+        ParslflowError: A field is damaged.
     """
     if not fields:
-        raise ParslflowError(f"There is no data set '{dataset}' in the store.")
+        raise MissingKey(f"There is no data set '{dataset}' in the store.")
     metadata: Metadata = {}
     tensors: list[str] = []
     for field_name, blob in fields.items():
@@ -355,6 +370,10 @@ def _decode_strings(name: str, blob: bytes) -> list[str]:
             )
         strings.append(_text(blob[start:position], f"metadata '{name}'"))
     return strings
+
+
+def _shown(key: str | bytes) -> str:
+    return key if isinstance(key, str) else key.decode(errors="replace")
 
 
 def _text(data: bytes, what: str) -> str:

@@ -25,6 +25,7 @@ from parslflow.store import wire
 from parslflow.store.client import StoreClient
 from parslflow.store.server import StoreServer
 from parslflow.store.wire import Dataset
+from tests.conftest import present
 
 RANKS = 3
 
@@ -108,7 +109,7 @@ def test_each_time_comes_once_whatever_the_order_and_the_repeats(
     simulation.start()
     assert sorted(drained(store)) == list(range(days))
     simulation.join()
-    assert store.connection.dbsize() == 0
+    assert present(store) == []
 
 
 def send(store: StoreClient, tiles: list[tuple[int, int]], times: int) -> None:
@@ -135,14 +136,14 @@ def test_a_time_is_deleted_once_it_is_given_back(store: StoreClient) -> None:
         give_back(drain_, second)
         give_back(drain_, third)
         assert list(times) == []
-    assert store.connection.dbsize() == 0
+    assert present(store) == []
 
 
 def test_a_data_set_without_tensor_names_is_deleted_too(store: StoreClient) -> None:
     put(store, 0, 1)
     with drain(store) as times:
         times.release([name(0, 1)], [None])
-    assert store.connection.keys() == [f"{{{name(0, 1)}}}.unused".encode(), b"tiles"]
+    assert present(store) == [b"tiles", f"{{{name(0, 1)}}}.unused".encode()]
 
 
 def test_a_damaged_list_of_tensors_is_told(store: StoreClient) -> None:
@@ -171,7 +172,7 @@ def test_a_tile_that_comes_again_after_its_time_is_dropped(store: StoreClient) -
 
         def late() -> None:
             # The time is deleted when the next one is asked for.
-            while store.connection.dbsize() > 0:
+            while present(store):
                 time.sleep(0.01)
             put(store, 1, 1)
             end(store, 1)
@@ -180,7 +181,7 @@ def test_a_tile_that_comes_again_after_its_time_is_dropped(store: StoreClient) -
         thread.start()
         assert list(times) == []
         thread.join()
-    assert store.connection.dbsize() == 0
+    assert present(store) == []
 
 
 def test_a_slow_simulation_is_waited_for(store: StoreClient) -> None:
