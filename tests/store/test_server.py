@@ -16,12 +16,13 @@ import pytest
 
 from parslflow.errors import ParslflowError
 from parslflow.records import Record
+from parslflow.store import listening
 from parslflow.store import server as server_module
 from parslflow.store.client import StoreClient
+from parslflow.store.serve import ServeInputs
+from parslflow.store.serve import serve
 from parslflow.store.server import Listen
-from parslflow.store.server import ServeInputs
 from parslflow.store.server import StoreServer
-from parslflow.store.server import serve
 from tests.store.conftest import DEBIAN_REDIS
 
 
@@ -210,7 +211,7 @@ def test_socket_path_that_is_too_long_is_named(
 ) -> None:
     deep = tmp_path / ("x" * 100)
     deep.mkdir()
-    monkeypatch.setattr(server_module.tempfile, "tempdir", str(deep))
+    monkeypatch.setattr(listening.tempfile, "tempdir", str(deep))
     with pytest.raises(ParslflowError, match="set TMPDIR to a shorter folder"):
         StoreServer(tmp_path).__enter__()
     assert list(deep.iterdir()) == []

@@ -1,0 +1,77 @@
+"""One server process: started with settings that no other user sees, waited for, and ended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from parslflow.errors import ParslflowError
+
+STOP_S = 10.0
+
+# Asks the kernel to end the server with the thread that started it, then becomes the server. A
+# program of its own, since code between fork and exec is not safe in a process with threads.
+_BECOME_SERVER = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class ServerProcess:
+    """A server that was started.
+
+    Args:
+        binary: The server.
+        settings: The lines of its configuration. They go through its standard input, so that no
+            password is on a command line.
+        log: Gets what it says.
+        alone: Whether it outlives the thread that starts it, and the shell.
+    """
+
+    def __init__(self, binary: Path, settings: Sequence[str], log: Path, alone: bool) -> None:
+        self._log = log
+        command = [str(binary), "-"]
+        if not alone:
+            command = [sys.executable, "-I", "-S", "-c", _BECOME_SERVER, str(os.getpid()), *command]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                start_new_session=alone,
+            )
+        assert self._process.stdin is not None  # noqa: S101
+        with suppress(BrokenPipeError):  # it ended at once: `check` says why
+            self._process.stdin.write("\n".join([*settings, ""]).encode())
+            self._process.stdin.close()
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    def check(self) -> None:
+        """Raise `ParslflowError` if the server has ended."""
+        if self._process.poll() is not None:
+            lines = self._log.read_text(errors="replace").splitlines()
+            raise ParslflowError(
+                f"The store's server ended by itself (exit code {self._process.returncode}), see "
+                f"{self._log}: {' | '.join(lines[-3:])}"
+            )
+
+    def stop(self) -> None:
+        """End it, within moments."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
