@@ -17,6 +17,7 @@ import torch
 
 from parslflow.store.client import StoreClient
 from parslflow.store.server import StoreServer
+from tests.conftest import present
 from tests.store import soak_client
 from tests.store.conftest import Scripted
 
@@ -132,9 +133,7 @@ def test_store_serves_a_crowd_that_loses_members(
         # All that is left is what clients put; what dead ones put under a name of theirs included.
         for key in store.connection.keys("put_and_get-*") + store.connection.keys("infer-*"):
             store.delete(key)
-        assert sorted(store.connection.keys()) == sorted(
-            name.encode() for name in soak_client.MODELS
-        )
+        assert present(store) == sorted(name.encode() for name in soak_client.MODELS)
         deadline = time.monotonic() + 20
         while store.connection.info()["connected_clients"] > 1:
             assert time.monotonic() < deadline
