@@ -58,12 +58,14 @@ class Stages:
         self._cache = cache
 
     def serve(self) -> Future[Record]:
-        """Start the store; it ends when ``store/stop`` appears in the run directory."""
+        """Start the store, or find the one that runs; it ends when ``store/stop`` appears in the run directory."""
         settings = self._experiment.store
         inputs = {
             "folder": self._run.store,
-            "listen": settings.listen,
-            "memory_mb": settings.memory_mb,
+            **settings.model_dump(
+                include={"launcher", "listen", "memory_mb", "shards", "password"}
+            ),
+            "running": settings.running,
             "stop_file": self._run.store / "stop",
             "owner_pid": os.getpid(),
         }

@@ -20,6 +20,9 @@ from pydantic import model_validator
 
 from parslflow.errors import UsageError
 from parslflow.learning.settings import TrainingSettings
+from parslflow.store.address import Address
+from parslflow.store.listening import Listen
+from parslflow.store.listening import contradiction
 
 Pair = tuple[PositiveInt, PositiveInt]
 
@@ -120,10 +123,62 @@ class Loop(Section):
 
 
 class Store(Section):
-    """The in-memory store."""
+    """The in-memory store: one that the run starts, or one at ``address`` that runs already."""
 
-    listen: Literal["unix", "loopback"] = "unix"
+    launcher: Literal["parslflow"] = "parslflow"
+    """What starts it."""
+    listen: Listen = "unix"
+    """A socket, a port of the machine, or a port that other nodes reach."""
     memory_mb: PositiveInt = 1024
+    """What it may hold, in MiB, of all shards."""
+    shards: PositiveInt = 1
+    """How many servers; three or more are a Redis Cluster."""
+    password: bool = True
+    """Whether a port asks for a password, which stock SmartRedis clients do not know."""
+    address: str | None = None
+    """``unix://PATH``, ``HOST:PORT``, or several of a cluster with commas between."""
+    password_file: Path | None = None
+    """The file with the password of the store at ``address``."""
+    user: str | None = None
+    """The ACL user whose password it is."""
+    ca_file: Path | None = None
+    """The certificate authority (PEM) of its certificate: TLS is used."""
+
+    @model_validator(mode="after")
+    def _keys_go_together(self) -> Self:
+        ours = {"launcher", "listen", "memory_mb", "shards", "password"} & self.model_fields_set
+        theirs = {"password_file", "user", "ca_file"} & self.model_fields_set
+        if self.address is None:
+            if theirs:
+                raise ValueError(
+                    f"{min(theirs)} is of a store that runs already: add its address, or remove "
+                    f"{min(theirs)}"
+                )
+            problem = contradiction(self.listen, self.shards, self.password)
+            if problem is not None:
+                raise ValueError(problem)
+            return self
+        if ours:
+            raise ValueError(
+                f"{min(ours)} is of a store that the run starts, and address of one that runs "
+                "already: remove one of them"
+            )
+        try:
+            # Several servers are a cluster's; of one it is found out when the run starts.
+            Address(self.address, clustered="," in self.address).places()
+        except UsageError as error:
+            raise ValueError(str(error).rstrip(".")) from None
+        return self
+
+    @property
+    def running(self) -> Address | None:
+        """Where the store is that runs already."""
+        if self.address is None:
+            return None
+        password_file = self.password_file and str(self.password_file.resolve())
+        return Address(
+            self.address, password_file, self.user, self.ca_file and str(self.ca_file.resolve())
+        )
 
 
 class Experiment(Section):

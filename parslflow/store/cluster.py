@@ -12,9 +12,6 @@ import redis
 from parslflow.errors import ParslflowError
 from parslflow.store.shards import SLOTS
 
-LEAST_SHARDS = 3
-"""A cluster of fewer cannot agree on anything."""
-
 FORM_S = 60.0
 
 

@@ -8,9 +8,15 @@ import socket
 import stat
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 from parslflow.errors import ParslflowError
 from parslflow.rundir import atomic_path
+
+Listen = Literal["unix", "loopback", "network"]
+
+LEAST_SHARDS = 3
+"""A cluster of fewer servers cannot agree on anything."""
 
 LONGEST_SOCKET_PATH = 107
 
@@ -18,6 +24,17 @@ BUS_OFFSET = 10000
 """The servers of a cluster talk to each other at the port of each plus this."""
 
 _ATTEMPTS = 1000
+
+
+def contradiction(listen: Listen, shards: int, password: bool) -> str | None:
+    """What is wrong with these settings together, if anything is."""
+    if shards != 1 and shards < LEAST_SHARDS:
+        return f"shards = {shards} is neither 1 nor {LEAST_SHARDS} or more"
+    if listen == "network" and shards > 1:
+        return "shards listen on loopback only, since a cluster's bus knows no password"
+    if listen == "network" and not password:
+        return "a store on the network must have a password"
+    return None
 
 
 def socket_path(before: str | None) -> Path:

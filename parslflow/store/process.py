@@ -47,6 +47,7 @@ class ServerProcess:
                 stderr=subprocess.STDOUT,
                 env=os.environ | {"OMP_NUM_THREADS": "1"},
                 start_new_session=alone,
+                umask=0o077,  # what it keeps is for its owner alone
             )
         assert self._process.stdin is not None  # noqa: S101
         with suppress(BrokenPipeError):  # it ended at once: `check` says why

@@ -17,8 +17,8 @@ from parslflow.records import Inputs
 from parslflow.records import Record
 from parslflow.records import Report
 from parslflow.store.address import Address
+from parslflow.store.listening import Listen
 from parslflow.store.running import RunningStore
-from parslflow.store.server import Listen
 from parslflow.store.server import StoreServer
 
 POLL_S = 0.2

