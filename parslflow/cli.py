@@ -157,6 +157,13 @@ def _add_store(commands: Commands) -> None:
     _add_folder(stop)
     stop.set_defaults(command=_store_stop)
 
+    install = store.add_parser(
+        "install-smartsim",
+        help="let SmartSim start databases with our module",
+        description="Put server, command line client and module where SmartSim looks for them.",
+    )
+    install.set_defaults(command=_install_smartsim)
+
 
 def _add_folder(command: argparse.ArgumentParser) -> None:
     command.add_argument(
@@ -233,6 +240,12 @@ def _stage(options: argparse.Namespace) -> None:
         print(f"wrote {artifact.path}")
     for name, value in record.metrics.items():
         print(f"{name} = {value}")
+
+
+def _install_smartsim(options: argparse.Namespace) -> None:
+    from parslflow.store import smartsim
+
+    print("\n".join(smartsim.install()))
 
 
 def _bench(options: argparse.Namespace) -> None:

@@ -125,8 +125,8 @@ class Loop(Section):
 class Store(Section):
     """The in-memory store: one that the run starts, or one at ``address`` that runs already."""
 
-    launcher: Literal["parslflow"] = "parslflow"
-    """What starts it."""
+    launcher: Literal["parslflow", "smartsim"] = "parslflow"
+    """What starts it: this package, or SmartSim's Experiment."""
     listen: Listen = "unix"
     """A socket, a port of the machine, or a port that other nodes reach."""
     memory_mb: PositiveInt = 1024
@@ -157,6 +157,13 @@ class Store(Section):
             problem = contradiction(self.listen, self.shards, self.password)
             if problem is not None:
                 raise ValueError(problem)
+            if self.launcher == "smartsim" and (
+                self.shards > 1 or self.listen == "network" or not self.password
+            ):
+                raise ValueError(
+                    "SmartSim starts one server on this machine, with a password: remove shards, "
+                    "listen and password, or the launcher"
+                )
             return self
         if ours:
             raise ValueError(

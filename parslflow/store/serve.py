@@ -20,6 +20,7 @@ from parslflow.store.address import Address
 from parslflow.store.listening import Listen
 from parslflow.store.running import RunningStore
 from parslflow.store.server import StoreServer
+from parslflow.store.smartsim import SmartSimServer
 
 POLL_S = 0.2
 
@@ -43,7 +44,7 @@ class ServeInputs(Inputs):
 
     Attributes:
         folder: Gets address.json, server.log and, for a port, the password file.
-        launcher: What starts the server.
+        launcher: What starts the server: this package, or SmartSim's Experiment.
         listen: ``unix``, a socket in a folder of its own; ``loopback``, a port with a password;
             ``network``, a port that other nodes reach, with a password.
         memory_mb: What the store may hold, in MiB; beyond it writes are refused, none dropped.
@@ -55,7 +56,7 @@ class ServeInputs(Inputs):
     """
 
     folder: Path
-    launcher: Literal["parslflow"] = "parslflow"
+    launcher: Literal["parslflow", "smartsim"] = "parslflow"
     listen: Listen = "unix"
     memory_mb: int = 1024
     shards: int = 1
@@ -84,6 +85,8 @@ def _server(inputs: ServeInputs) -> AbstractContextManager[Server]:
     """The store that the inputs ask for."""
     if inputs.running is not None:
         return RunningStore(inputs.folder, inputs.running)
+    if inputs.launcher == "smartsim":
+        return SmartSimServer(inputs.folder, inputs.listen, inputs.memory_mb)
     return StoreServer(
         inputs.folder,
         inputs.listen,
