@@ -1,0 +1,97 @@
+"""The stock clients' stores: one server, and a cluster of three."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pytest
+import redis
+import smartredis
+import torch
+
+from parslflow.store.server import StoreServer
+from tests.conformance.cluster import cluster
+
+Scripted = Callable[[torch.nn.Module], bytes]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A store that knows no password."""
+
+    addresses: list[str]
+    """What SSDB may be; for a cluster one a shard."""
+    clustered: bool
+    nodes: list[redis.Redis]
+    """A plain connection to each server."""
+
+    def environment(self) -> dict[str, str]:
+        """What a stock client reads its settings from."""
+        return {
+            "SSDB": ",".join(self.addresses),
+            "SR_DB_TYPE": "Clustered" if self.clustered else "Standalone",
+            "SR_LOG_LEVEL": "QUIET",
+            # Its default of 250 ms sends what takes longer again.
+            "SR_SOCKET_TIMEOUT": "60000",
+        }
+
+    def keys(self) -> set[bytes]:
+        """The keys of all servers."""
+        return {key for node in self.nodes for key in node.keys("*")}
+
+    def clear(self) -> None:
+        """Drop all keys."""
+        for node in self.nodes:
+            node.flushdb()
+
+
+@pytest.fixture(scope="session")
+def standalone(store_server: StoreServer) -> Iterator[Place]:
+    path = store_server.address.removeprefix("unix://")
+    with redis.Redis(unix_socket_path=path) as node:
+        yield Place([store_server.address], False, [node])
+
+
+@pytest.fixture(scope="session")
+def clustered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with cluster(tmp_path_factory.mktemp("cluster")) as ports, ExitStack() as stack:
+        nodes = [stack.enter_context(redis.Redis(port=port)) for port in ports]
+        yield Place([f"127.0.0.1:{port}" for port in ports], True, nodes)
+
+
+@pytest.fixture(params=["standalone", "clustered"])
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """Each store in turn, empty, and the environment in which stock clients find it."""
+    found: Place = request.getfixturevalue(request.param)
+    found.clear()
+    for name, value in found.environment().items():
+        monkeypatch.setenv(name, value)
+    for name in ("SSKEYIN", "SSKEYOUT"):
+        monkeypatch.delenv(name, raising=False)
+    return found
+
+
+@pytest.fixture
+def client(place: Place) -> smartredis.Client:
+    """A stock client of `place`."""
+    return smartredis.Client(logger_name="tests")
+
+
+@pytest.fixture(scope="session")
+def scripted() -> Scripted:
+    """Compile a module to the bytes of TorchScript."""
+
+    def compile_module(module: torch.nn.Module) -> bytes:
+        buffer = io.BytesIO()
+        with warnings.catch_warnings():
+            # torch.export has no successor that libtorch alone can load from one file.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            torch.jit.save(torch.jit.script(module.eval()), buffer)
+        return buffer.getvalue()
+
+    return compile_module
