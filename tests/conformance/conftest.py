@@ -16,6 +16,9 @@ import torch
 
 from parslflow.store.server import StoreServer
 from tests.conformance.cluster import cluster
+from tests.conformance.fortran import Library
+from tests.conformance.fortran import build_ours
+from tests.conformance.fortran import build_stock
 
 Scripted = Callable[[torch.nn.Module], bytes]
 
@@ -95,3 +98,15 @@ def scripted() -> Scripted:
         return buffer.getvalue()
 
     return compile_module
+
+
+@pytest.fixture(scope="session")
+def stock_fortran(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    """The stock Fortran client."""
+    return build_stock(tmp_path_factory.mktemp("stock"))
+
+
+@pytest.fixture(scope="session")
+def our_fortran(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    """Our Fortran client."""
+    return build_ours(tmp_path_factory.mktemp("ours"))

@@ -14,6 +14,7 @@ import pytest
 import redis
 import smartredis
 import torch
+from redis.crc import key_slot
 from smartredis.error import RedisReplyError
 from smartredis.error import RedisRuntimeError
 
@@ -109,6 +110,14 @@ def test_tensor_that_is_not_there_is_an_error(client: smartredis.Client) -> None
         client.get_tensor("none")
     with pytest.raises(TypeError, match="complex128"):
         client.put_tensor("x", np.ones(2, complex))
+
+
+@covers("put_tensor", "get_tensor")
+def test_arrays_in_the_order_of_fortran_are_not_put_in_theirs(client: smartredis.Client) -> None:
+    array = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], order="F")
+    client.put_tensor("x", array)
+    # It sends the memory of an array that is no view as it lies.
+    np.testing.assert_array_equal(client.get_tensor("x"), [[1.0, 4.0, 2.0], [5.0, 3.0, 6.0]])
 
 
 @covers("rename_tensor", "copy_tensor", "delete_tensor", "tensor_exists")
@@ -297,6 +306,41 @@ def test_models_that_fail_are_errors(client: smartredis.Client, scripted: Script
         client.set_model_from_file("m", "/nowhere/model.pt", "TORCH", "CPU")
     with pytest.raises(RedisReplyError):
         client.delete_model("none")
+
+
+def stock_prefix(slot: int) -> bytes:
+    """The tag under which it keeps the models of the shard whose first slot this is.
+
+    CRC16 solved for two bytes, and for more where one of them is a brace.
+    """
+    remainder, shifts, length = slot, 0, 2
+    while True:
+        while shifts < 16:
+            remainder ^= 0x11021 << shifts if remainder >> shifts & 1 else 0
+            shifts += 1
+        prefix = (remainder >> 16).to_bytes(length, "big")
+        if not set(prefix) & set(b"{}"):
+            return prefix
+        remainder ^= 0x11021 << shifts if remainder >> shifts & 1 else 0
+        shifts += 1
+        length = (shifts + 7) // 8
+
+
+def test_the_prefix_of_each_slot_lies_in_it() -> None:
+    assert all(key_slot(stock_prefix(slot)) == slot for slot in range(16384))
+
+
+@pytest.mark.parametrize("place", ["clustered"], indirect=True)
+@covers("set_model", "set_script")
+def test_models_lie_on_every_shard(
+    client: smartredis.Client, place: Place, scripted: Scripted
+) -> None:
+    client.set_model("m", scripted(Line()), "TORCH", "CPU")
+    client.set_script("s", SOURCE)
+    slots = sorted(place.nodes[0].cluster("SLOTS"))
+    for node, (first, *_) in zip(place.nodes, slots, strict=True):
+        tag = b"{" + stock_prefix(first) + b"}."
+        assert set(node.keys("*")) == {tag + b"m", tag + b"s"}
 
 
 @covers("set_model_chunk_size", "set_model", "get_model", "run_model")
