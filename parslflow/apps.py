@@ -58,7 +58,7 @@ class Stages:
         self._cache = cache
 
     def serve(self) -> Future[Record]:
-        """Start the store, or find the one that runs; it ends when ``store/stop`` appears in the run directory."""
+        """Have a store, until ``store/stop`` appears in the run directory."""
         settings = self._experiment.store
         inputs = {
             "folder": self._run.store,

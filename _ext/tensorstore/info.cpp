@@ -9,10 +9,6 @@ namespace {
 
 int reply_info(RedisModuleCtx* context, std::string_view key, const char* type, std::string_view device,
                std::string_view tag, Statistics& statistics, bool reset) {
-    if (reset) {
-        statistics.reset();
-        return reply_ok(context);
-    }
     RedisModule_ReplyWithArray(context, 18);
     for (const std::string_view text :
          {std::string_view("key"), key, std::string_view("type"), std::string_view(type),
@@ -22,17 +18,21 @@ int reply_info(RedisModuleCtx* context, std::string_view key, const char* type, 
     }
     const auto reply_number = [context](const char* name, long long value) {
         reply_text(context, name);
-        return RedisModule_ReplyWithLongLong(context, value);
+        RedisModule_ReplyWithLongLong(context, value);
     };
     reply_number("duration", statistics.duration_us);
     reply_number("samples", statistics.samples);
     reply_number("calls", statistics.calls);
-    return reply_number("errors", statistics.errors);
+    reply_number("errors", statistics.errors);
+    if (reset) {
+        statistics.reset();
+    }
+    return REDISMODULE_OK;
 }
 
 }  // namespace
 
-// AI.INFO key [RESETSTAT]
+// AI.INFO key [RESETSTAT]: the counters, which are set back then
 int info(RedisModuleCtx* context, Arguments& arguments) {
     const std::string_view name = arguments.text("key");
     const bool reset = arguments.take("RESETSTAT");

@@ -21,15 +21,6 @@ from parslflow.store.process import ServerProcess
 START_S = 60.0
 
 
-def _server(inputs: ServeInputs) -> StoreServer | SmartSimServer:
-    """The server of the chosen launcher."""
-    if inputs.launcher == "parslflow":
-        return StoreServer(inputs.folder, inputs.listen, inputs.memory_mb)
-    from parslflow.store.smartsim import SmartSimServer
-
-    return SmartSimServer(inputs.folder, inputs.listen, inputs.memory_mb)
-
-
 class StoreServer:
     """A server with our module, or a cluster of them, alive inside a ``with`` block.
 

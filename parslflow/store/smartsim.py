@@ -24,8 +24,9 @@ from parslflow.errors import UsageError
 from parslflow.rundir import atomic_path
 from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
-from parslflow.store.server import Listen
+from parslflow.store.listening import Listen
 from parslflow.store.server import module_path
+from parslflow.store.server import usage
 
 START_S = 60.0
 STOP_S = 20.0
@@ -181,12 +182,7 @@ class SmartSimServer:
     def usage(self) -> dict[str, str | int | float]:
         """What it has done: peak memory in MiB, commands, connections."""
         with self.client() as client:
-            info = client.connection.info()
-        return {
-            "peak_memory_mb": round(info["used_memory_peak"] / 2**20, 1),
-            "commands": info["total_commands_processed"],
-            "connections": info["total_connections_received"],
-        }
+            return usage(client)
 
     def _settings(self, path: Path, password: str) -> str:
         """The server's settings; SmartSim adds port, interface and module."""

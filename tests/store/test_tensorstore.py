@@ -391,7 +391,7 @@ def test_info_counts_what_a_model_did(any_store: StoreClient, scripted: Scripted
         b"calls": 2,
         b"errors": 1,
     }
-    assert command(any_store, "AI.INFO", "m", "RESETSTAT") == b"OK"
+    assert command(any_store, "AI.INFO", "m", "RESETSTAT")[-5] > 0
     assert command(any_store, "AI.INFO", "m")[-5] == 0
 
 
