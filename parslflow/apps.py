@@ -58,7 +58,7 @@ class Stages:
         self._cache = cache
 
     def serve(self) -> Future[Record]:
-        """Have a store, until ``store/stop`` appears in the run directory."""
+        """Start the store, or use the one that runs, until ``store/stop`` appears in the run."""
         settings = self._experiment.store
         inputs = {
             "folder": self._run.store,

@@ -146,8 +146,13 @@ class Store(Section):
 
     @model_validator(mode="after")
     def _keys_go_together(self) -> Self:
-        ours = {"launcher", "listen", "memory_mb", "shards", "password"} & self.model_fields_set
-        theirs = {"password_file", "user", "ca_file"} & self.model_fields_set
+        changed = {
+            key
+            for key, field in type(self).model_fields.items()
+            if getattr(self, key) != field.default
+        }
+        ours = {"launcher", "listen", "memory_mb", "shards", "password"} & changed
+        theirs = {"password_file", "user", "ca_file"} & changed
         if self.address is None:
             if theirs:
                 raise ValueError(
@@ -182,9 +187,11 @@ class Store(Section):
         """Where the store is that runs already."""
         if self.address is None:
             return None
-        password_file = self.password_file and str(self.password_file.resolve())
         return Address(
-            self.address, password_file, self.user, self.ca_file and str(self.ca_file.resolve())
+            self.address,
+            str(self.password_file.resolve()) if self.password_file else None,
+            self.user,
+            str(self.ca_file.resolve()) if self.ca_file else None,
         )
 
 

@@ -15,14 +15,12 @@ from parslflow.errors import ParslflowError
 from parslflow.sampling.arrivals import Arrivals
 from parslflow.store import wire
 from parslflow.store.client import StoreClient
-from parslflow.store.pipeline import Pipeline
 from parslflow.store.pipeline import Replies
+from parslflow.store.pipelines import Command
+from parslflow.store.pipelines import Pipelines
 
 SHORTEST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.2
-
-DATASETS_AT_ONCE = 500
-"""Data sets that are deleted in one command: the server does nothing else meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -74,26 +72,26 @@ class Drain:
         self._arrivals = Arrivals(run, list_name)
         self._ranks: int | None = None
         self._replies = Replies()
-        self._used: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._used: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._closing = threading.Event()
-        self._pipeline = Pipeline(store.published)
+        self._pipelines = Pipelines(store)
 
     def __enter__(self) -> Drain:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._pipeline.close()
+        self._pipelines.close()
         deletions = self._deletions()
         if kind is None and deletions:
             # Another connection, since the first may have been interrupted.
-            self._pipeline = Pipeline(self._store.published)
-            self._pipeline.execute(deletions)
-            self._pipeline.close()
+            self._pipelines = Pipelines(self._store)
+            self._pipelines.execute(deletions)
+            self._pipelines.close()
 
     def close(self) -> None:
         """End the iteration, which may be another thread's, within moments."""
         self._closing.set()
-        self._pipeline.interrupt()
+        self._pipelines.interrupt()
 
     def release(self, names: Sequence[str], tensors: Sequence[bytes | None]) -> None:
         """Have the data sets of a time deleted that is done with.
@@ -106,10 +104,9 @@ class Drain:
         for name, blob in zip(names, tensors, strict=True):
             if blob is not None and blob not in known:
                 known[blob] = tuple(wire.tensor_names(name, blob))
-        for first in range(0, len(names), DATASETS_AT_ONCE):
-            part = slice(first, first + DATASETS_AT_ONCE)
-            found = zip(names[part], (known[blob] for blob in tensors[part]), strict=True)
-            self._used.put(wire.delete_request(found))
+        found = [(name, known[blob]) for name, blob in zip(names, tensors, strict=True)]
+        for command in self._pipelines.deletions(found):
+            self._used.put(command)
 
     def __iter__(self) -> Iterator[ModelTime]:
         """The whole times, in the order in which they become whole.
@@ -127,13 +124,13 @@ class Drain:
                 self._store.delete_datasets(self._arrivals.add(names))
                 ranks = self._number_of_ranks()
                 whole = self._arrivals.take(ranks)
-                for number, (stamp, tiles) in enumerate(whole):
-                    if number == 0:
-                        self._request(tiles)
-                    self._pipeline.receive(self._replies)
+                requested = self._request(whole[0][1]) if whole else []
+                for number, (stamp, _) in enumerate(whole):
+                    tiles = requested
+                    self._pipelines.receive(self._replies)
                     if number + 1 < len(whole):
                         # The server finds the next time while this one is put together.
-                        self._request(whole[number + 1][1])
+                        requested = self._request(whole[number + 1][1])
                     yield ModelTime(stamp, ranks, tiles, self._replies)
                 pause = SHORTEST_PAUSE_S
                 last = time.monotonic()
@@ -144,18 +141,21 @@ class Drain:
                     "short."
                 )
             else:
-                self._pipeline.execute(self._deletions())
+                self._pipelines.execute(self._deletions())
                 self._closing.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
         if self._arrivals.ended:
             self._check_end()
 
-    def _request(self, tiles: list[str]) -> None:
-        """Ask for a whole time, and have those deleted that were given back."""
-        requests = [wire.dataset_request(name, self._fields) for name in tiles]
-        self._pipeline.request(requests, 1 + len(self._fields), self._deletions())
+    def _request(self, tiles: list[str]) -> list[str]:
+        """Ask for a whole time, and have those deleted that were given back.
 
-    def _deletions(self) -> list[bytes]:
+        Returns:
+            The tiles in the order of their replies.
+        """
+        return self._pipelines.request(tiles, self._fields, self._deletions())
+
+    def _deletions(self) -> list[Command]:
         """The commands that delete what was given back."""
         commands = []
         while not self._used.empty():

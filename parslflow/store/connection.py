@@ -91,6 +91,14 @@ class Connection:
         used, limit = (sum(info[key] for info in found) for key in ("used_memory", "maxmemory"))
         return Memory(used, limit)
 
+    def servers(self) -> list[Address]:
+        """The address of each server, by itself."""
+        return self._call("its servers", self.shards.addresses)
+
+    def server_of(self, key: str) -> int:
+        """Which of `servers` holds a key."""
+        return self._call(f"key '{key}'", lambda: self.shards.all().index(self.shards.of(key)))
+
     def _call(self, what: str, work: Callable[[], Result], again: bool = True) -> Result:
         """Do ``work`` within the time limit.
 

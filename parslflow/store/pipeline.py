@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -48,7 +49,7 @@ class Replies:
 
 
 class Pipeline:
-    """One connection to a store.
+    """One connection to one server of a store.
 
     Args:
         published: Where the store is.
@@ -64,20 +65,12 @@ class Pipeline:
         self._each = 1
         self._commands = 0
         self._sent = 0
-        place = published.places()[0]
-        self._socket = socket.socket(
-            socket.AF_UNIX if isinstance(place, str) else socket.AF_INET, socket.SOCK_STREAM
-        )
         try:
-            self._socket.settimeout(CONNECT_S)
-            self._socket.connect(place)
-            self._socket.settimeout(TIME_LIMIT_S)
-            password = published.password()
-            if password is not None:
-                self._authenticate(password)
+            self._socket = _connected(published)
         except OSError as error:
-            self.close()
             raise self._failure(error) from error
+        try:
+            self._authenticate(published)
         except BaseException:
             self.close()
             raise
@@ -115,43 +108,41 @@ class Pipeline:
         self._sent = 0
         self._send(FIRST_IN_FLIGHT, b"".join(commands))
 
-    def receive(self, into: Replies) -> None:
+    def receive(self, into: Replies, behind: bool = False) -> None:
         """Receive the replies to what was requested, in their order.
 
         Args:
-            into: Gets the replies, in place of what is in it.
+            into: Gets the replies, in place of what is in it...
+            behind: ... or behind that; commands must not have been requested then.
 
         Raises:
             ParslflowError: The connection broke, nothing came for too long, what came is none of a
                 store's replies, or it refused a command.
         """
-        into.start = into.end = at = received = 0
+        if not behind:
+            into.start = into.end = 0
+        begin = at = into.end
+        received = 0
         wanted = self._commands + len(self._requests) * self._each
         try:
             while received < wanted:
                 answered = max(received - self._commands, 0) // self._each
                 ahead = FIRST_IN_FLIGHT
                 if answered:
-                    ahead = max(2, IN_FLIGHT_BYTES * answered // at)
+                    ahead = max(2, IN_FLIGHT_BYTES * answered // (at - begin))
                 self._send(answered + ahead)
                 # Half of what is on the way, so that the server is never without a request.
                 due = wanted
                 if self._sent < len(self._requests):
                     due = self._commands + (answered + self._sent + 1) // 2 * self._each
-                count, at, into.end, least = receive(
-                    self._socket.fileno(),
-                    into.data,
-                    at,
-                    into.end,
-                    due - received,
-                    int(TIME_LIMIT_S * 1000),
-                )
+                count, at, into.end, least = self._receive(into, at, due - received)
                 received += count
                 if least:
                     into.grow(least)
         except (OSError, ValueError) as error:
             raise self._failure(error) from error
-        into.start = self._behind_commands(into)
+        if not behind:
+            into.start = self._behind_commands(into)
 
     def execute(self, commands: Sequence[bytes]) -> None:
         """Send commands with one simple reply each, and wait until they are done.
@@ -162,6 +153,22 @@ class Pipeline:
         if commands:
             self.request((), 1, commands)
             self.receive(Replies(4096))
+
+    def _receive(self, into: Replies, at: int, wanted: int) -> tuple[int, int, int, int]:
+        """See `receive` of the kernel, which cannot read what is encrypted."""
+        if not isinstance(self._socket, ssl.SSLSocket):
+            limit_ms = int(TIME_LIMIT_S * 1000)
+            fd = self._socket.fileno()
+            return receive(fd, into.data, at, into.end, wanted, limit_ms)
+        if into.end == len(into.data):
+            return 0, at, into.end, into.end + 1
+        count = self._socket.recv_into(into.data.data[into.end :])
+        if count == 0:
+            raise ConnectionError("the other side closed the connection")
+        into.end += count
+        # It is full already, so nothing is received there.
+        whole, at, end, least = receive(-1, into.data[: into.end], at, into.end, wanted, 0)
+        return whole, at, end, least if least > len(into.data) else 0
 
     def _send(self, end: int, before: bytes = b"") -> None:
         """Send the requests up to number ``end`` that are not sent yet."""
@@ -185,9 +192,13 @@ class Pipeline:
             at += len(line) + 2
         return at
 
-    def _authenticate(self, password: str) -> None:
+    def _authenticate(self, published: Address) -> None:
+        password = published.password()
+        if password is None:
+            return
+        user = [published.user] if published.user is not None else []
         try:
-            self.execute([wire.packed(["AUTH", password])])
+            self.execute([wire.packed(["AUTH", *user, password])])
         except ParslflowError as error:
             raise ParslflowError(
                 f"{str(error).rstrip('.')}: it wants another password: give the file named in "
@@ -204,3 +215,23 @@ class Pipeline:
         else:
             cause = f"it cannot be reached ({error}): it has stopped or has not started"
         return ParslflowError(f"Store {self._address}: {cause}.")
+
+
+def _connected(published: Address) -> socket.socket:
+    """A socket that is connected to the first server at an address."""
+    place = published.places()[0]
+    if isinstance(place, str):
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connected.settimeout(CONNECT_S)
+            connected.connect(place)
+        except BaseException:
+            connected.close()
+            raise
+    else:
+        connected = socket.create_connection(place, CONNECT_S)
+        if published.ca_file is not None:
+            context = ssl.create_default_context(cafile=published.ca_file)
+            connected = context.wrap_socket(connected, server_hostname=place[0])
+    connected.settimeout(TIME_LIMIT_S)
+    return connected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 import redis
@@ -116,6 +117,21 @@ class Shards:
             return [(b"", server) for server in self._servers.values()]
         self._discover()
         return [(b"{%b}." % shard_prefix(first), server) for first, server in self._shards]
+
+    def addresses(self) -> list[Address]:
+        """The address of each server, as that of a store by itself.
+
+        Raises:
+            redis.RedisError: No server of the cluster says which there are.
+        """
+        if not self._published.clustered:
+            return [self._published]
+        places = {id(server): place for place, server in self._servers.items()}
+        found = [places[id(server)] for server in self.all()]
+        return [
+            replace(self._published, address=f"{place[0]}:{place[1]}", clustered=False)
+            for place in found
+        ]
 
     def forget(self) -> None:
         """Ask again who holds what: something was moved, or a server has gone."""
