@@ -173,9 +173,9 @@ class Stages:
         )
 
     def deploy(self, version: str, model: Record) -> Future[Record]:
-        """Put the network of ``model`` into the store."""
+        """Put the network of ``model`` where the simulation asks it."""
         inputs = {
-            "address_file": self._address,
+            "address_file": None if self._in_process else self._address,
             "script": model.wrote[1].path,
             "model": version,
             "device": self._site.device.upper(),
@@ -204,7 +204,7 @@ class Stages:
             restart=restart,
             daily=True,
             meke="network",
-            network=Network(key=version, script=model.wrote[1].path),
+            network=Network(key=version, script=model.wrote[1].path, in_process=self._in_process),
         )
 
     def draw(
@@ -221,6 +221,10 @@ class Stages:
             "folder": self._run.report,
         }
         return self._submit(draw, "draw", "report", "figures", inputs)
+
+    @property
+    def _in_process(self) -> bool:
+        return self._experiment.low.inference == "in-process"
 
     @property
     def _address(self) -> Path:
@@ -272,7 +276,7 @@ class Stages:
             ranks=grid.ranks,
             environment=self._site.environment,
             restart=restart,
-            address_file=self._address if stream or network else None,
+            address_file=self._address if stream or (network and not network.in_process) else None,
             stream=stream,
             network=network,
             cache=cache,

@@ -79,6 +79,8 @@ class Low(Grid):
 
     days: PositiveInt
     """Length of the runs with the deployed network and with prognostic MEKE."""
+    inference: Literal["store", "in-process"] = "store"
+    """Where the network runs: in the store, or through libtorch in each rank's own process."""
 
 
 class Features(Section):

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,6 +29,9 @@ from parslflow.store.client import StoreClient
 from parslflow.store.stream import Stream
 from parslflow.store.wire import Dataset
 
+INFERENCE_LIBRARY = Path(sys.prefix) / "lib" / "libparslflow_inference.so"
+"""What runs models in the simulation's process, as ``make build`` installs it."""
+
 TEMPLATE = Path(__file__).resolve().parents[2] / "configs" / "inputs" / "phillips.nml"
 
 RESTART = "restart.nc"
@@ -41,9 +45,11 @@ class Network(Inputs):
     """The deployed model that the simulation asks at every step."""
 
     key: str
-    """Its key in the store."""
+    """Its key in the store; in the process, what its file is called before ``.script.pt``."""
     script: Path
-    """The TorchScript file that was deployed, for the record."""
+    """The TorchScript file that was deployed."""
+    in_process: bool = False
+    """Each rank runs the script itself, and no store is asked."""
 
 
 class SimulateInputs(Inputs):
@@ -61,7 +67,7 @@ class SimulateInputs(Inputs):
     restart: Path | None = None
     """The state that the run starts from, for the record; the namelist names it too."""
     address_file: Path | None = None
-    """The store's address, as its server publishes it."""
+    """The address of the store, if one is used, as its server publishes it."""
     stream: Stream | None = None
     """Where the tiles of each day go."""
     network: Network | None = None
@@ -74,7 +80,7 @@ def simulate(inputs: SimulateInputs, report: Report) -> Record:
     """Run the model to its end, reporting every model day as a row of the series ``day``.
 
     Raises:
-        UsageError: the launch command or the program is not there.
+        UsageError: the launch command, the program or what runs its network is not there.
         ParslflowError: the model stopped early; the message ends with its own last words.
     """
     inputs.folder.mkdir(parents=True, exist_ok=True)
@@ -143,6 +149,8 @@ def _run(inputs: SimulateInputs, input_file: Path, report: Report) -> dict[str, 
     launch = [part.replace("{ranks}", str(inputs.ranks)) for part in inputs.launch]
     command = [*launch, str(inputs.executable), input_file.name]
     environment = os.environ | inputs.environment | _store_environment(inputs)
+    if inputs.network is not None:
+        environment |= _inference_environment(inputs.network)
     with (inputs.folder / "stderr.log").open("w+", encoding="utf-8") as errors:
         try:
             process = subprocess.Popen(
@@ -197,6 +205,31 @@ def _store_environment(inputs: SimulateInputs) -> dict[str, str]:
     if inputs.address_file is None:
         return {}
     return Address.load(inputs.address_file).environment()
+
+
+def _inference_environment(network: Network) -> dict[str, str]:
+    """Where the simulation's client finds the network.
+
+    Raises:
+        UsageError: nothing can run it in the process, or its file is not called as it must be.
+    """
+    if not network.in_process:
+        return {"PARSLFLOW_INFERENCE": "store"}
+    if not INFERENCE_LIBRARY.is_file():
+        raise UsageError(
+            f"inference = 'in-process': {INFERENCE_LIBRARY} is not there; build it with "
+            "'make build'."
+        )
+    if network.script.name != f"{network.key}.script.pt":
+        raise UsageError(
+            f"inference = 'in-process': the script of model '{network.key}' must be called "
+            f"{network.key}.script.pt, not {network.script.name}."
+        )
+    return {
+        "PARSLFLOW_INFERENCE": "in-process",
+        "PARSLFLOW_MODELS": str(network.script.parent),
+        "PARSLFLOW_LIBTORCH": str(INFERENCE_LIBRARY),
+    }
 
 
 def _tell_the_sampler(inputs: SimulateInputs) -> None:
