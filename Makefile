@@ -13,7 +13,7 @@ BIN := .venv/bin
 APT := build-essential python3-dev python3-venv git gfortran openmpi-bin libopenmpi-dev \
        libhiredis-dev libnetcdff-dev pkg-config procps graphviz redis-server
 KERNELS := $(wildcard _ext/*.pyx _ext/*.pxd _ext/kernels/* _ext/tensorstore/*)
-FORTRAN := $(wildcard fortran/Makefile fortran/*/Makefile fortran/*/*.f90 fortran/*/*.[ch])
+FORTRAN := $(wildcard fortran/Makefile fortran/*/Makefile fortran/*/*.f90 fortran/*/*.[ch] fortran/*/*.cpp)
 
 demo: build
 	$(BIN)/parslflow run configs/experiments/demo.toml --site local
@@ -74,7 +74,7 @@ build/kernels.done: build/python.done pyproject.toml setup.py $(KERNELS)
 	touch $@
 
 build/fortran.done: $(FORTRAN) build/python.done | system
-	$(MAKE) -C fortran install PREFIX=$(CURDIR)/.venv
+	$(MAKE) -C fortran install PREFIX=$(CURDIR)/.venv PYTHON=$(CURDIR)/$(BIN)/python
 	touch $@
 
 clean:

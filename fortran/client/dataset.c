@@ -13,7 +13,8 @@ enum field_type { DOUBLE = 1, INT32 = 3, STRING = 7 };
 struct member {
     struct member *next;
     char *name;
-    struct tensor tensor; /* of a tensor only */
+    struct tensor tensor; /* of a tensor only; its bytes are these */
+    char *key;            /* of a tensor only: {data set}.name */
     char *bytes;
     size_t size;
 };
@@ -30,6 +31,7 @@ static void free_members(struct member *member)
     while (member != NULL) {
         struct member *next = member->next;
         free(member->name);
+        free(member->key);
         free(member->bytes);
         free(member);
         member = next;
@@ -150,25 +152,32 @@ static int extend_string_field(struct pf_dataset *dataset, const char *name, con
 int pf_dataset_add_tensor(struct pf_dataset *dataset, const char *name, const CFI_cdesc_t *array)
 {
     struct tensor tensor;
+    char *copied = NULL;
     int error = begin_add(dataset, "tensor", name);
-    if (error == PF_OK)
-        error = tensor_describe(&tensor, array, &dataset->failure);
     if (error != PF_OK)
         return error;
     if (find(dataset->tensors, name) != NULL)
         return failure_set(&dataset->failure, PF_BAD_ARGUMENT, "it has a tensor of this name");
-    char *bytes = malloc(tensor.size);
-    if (bytes == NULL)
-        return failure_set_no_memory(&dataset->failure);
-    struct member *member = prepend(&dataset->tensors, name);
+    error = tensor_pack(&tensor, &copied, array, &dataset->failure);
+    if (error != PF_OK)
+        return error;
+    if (copied == NULL) { /* the array's own memory, which will change */
+        copied = malloc(tensor.size);
+        if (copied == NULL)
+            return failure_set_no_memory(&dataset->failure);
+        memcpy(copied, tensor.bytes, tensor.size);
+    }
+    size_t key_size = strlen(dataset->name) + strlen(name) + sizeof "{}.";
+    char *key = malloc(key_size);
+    struct member *member = key == NULL ? NULL : prepend(&dataset->tensors, name);
     if (member == NULL) {
-        free(bytes);
+        free(key);
+        free(copied);
         return failure_set_no_memory(&dataset->failure);
     }
-    tensor_pack(bytes, array);
-    member->tensor = tensor;
-    member->bytes = bytes;
-    member->size = tensor.size;
+    snprintf(key, key_size, "{%s}.%s", dataset->name, name);
+    tensor.bytes = copied;
+    *member = (struct member){member->next, member->name, tensor, key, copied, tensor.size};
     return extend_string_field(dataset, TENSOR_NAMES, name);
 }
 
@@ -195,61 +204,53 @@ const char *dataset_name(const struct pf_dataset *dataset)
     return dataset == NULL || dataset->name == NULL ? "" : dataset->name;
 }
 
-/* Adds HMSET with all the fields; a data set without any has no such command. */
-static void add_fields(const struct pf_dataset *dataset, struct request *request, const char *key)
+/* Appends entry ARGV[1] to list KEYS[2], unless the client, whose number KEYS[1] holds, has done
+ * its append number ARGV[2] or a later one: so it may be sent again. */
+static const char append[] = "if tonumber(redis.call('GET', KEYS[1]) or 0) < tonumber(ARGV[2]) then "
+                             "redis.call('RPUSH', KEYS[2], ARGV[1]) "
+                             "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end return 1";
+/* For so long after the call's time limit the server knows what the client has done. */
+#define MEMORY 60.0 /* s */
+
+void dataset_add_append(const struct pf_dataset *dataset, struct request *request,
+                        struct pf_client *client, const char *list)
 {
-    int count = 2;
+    struct prefix prefix = cluster_prefix_of_key(client, list);
+    char number[64];
+    snprintf(number, sizeof number, "parslflow.%s.appends", client->id);
+    request_begin(request, 8);
+    request_text(request, "EVAL");
+    request_text(request, append);
+    request_text(request, "2");
+    request_key(request, &prefix, number);
+    request_text(request, list);
+    request_join(request, "{", dataset->name, "}", NULL);
+    request_number(request, ++client->appends);
+    request_number(request, (long long)(1e3 * (client->time_limit + MEMORY)));
+}
+
+void dataset_add_put(const struct pf_dataset *dataset, struct request *request,
+                     struct pf_client *client, const char *list)
+{
+    request_add(request, "MULTI", NULL);
+    request_begin(request, 2);
+    request_text(request, "DEL");
+    request_join(request, "{", dataset->name, "}.meta", NULL);
+    int fields = 1;
     for (const struct member *field = dataset->fields; field != NULL; field = field->next)
-        count += 2;
-    if (count == 2)
-        return;
-    const char **words = malloc((size_t)count * sizeof *words);
-    size_t *lengths = malloc((size_t)count * sizeof *lengths);
-    if (words != NULL && lengths != NULL) {
-        words[0] = "HMSET";
-        words[1] = key;
-        lengths[0] = strlen(words[0]);
-        lengths[1] = strlen(key);
-        int i = 2;
-        for (const struct member *field = dataset->fields; field != NULL; field = field->next) {
-            words[i] = field->name;
-            lengths[i++] = strlen(field->name);
-            words[i] = field->bytes;
-            lengths[i++] = field->size;
-        }
-        request_add_words(request, count, words, lengths);
-    } else {
-        request->incomplete = true;
+        ++fields;
+    request_begin(request, 2 + 2 * fields);
+    request_text(request, "HSET");
+    request_join(request, "{", dataset->name, "}.meta", NULL);
+    for (const struct member *field = dataset->fields; field != NULL; field = field->next) {
+        request_text(request, field->name);
+        request_bytes(request, field->bytes, field->size);
     }
-    free(words);
-    free(lengths);
-}
-
-void dataset_add_put(const struct pf_dataset *dataset, struct request *request)
-{
-    char *key = malloc(strlen(dataset->name) + sizeof "{}.meta");
-    if (key == NULL) {
-        request->incomplete = true;
-        return;
-    }
-    sprintf(key, "{%s}.meta", dataset->name);
-    request_add(request, "DEL %s", key);
-    add_fields(dataset, request, key);
-    for (const struct member *member = dataset->tensors; member != NULL; member = member->next) {
-        char *tensor_key = malloc(strlen(dataset->name) + strlen(member->name) + sizeof "{}.");
-        if (tensor_key == NULL) {
-            request->incomplete = true;
-            break;
-        }
-        sprintf(tensor_key, "{%s}.%s", dataset->name, member->name);
-        tensor_add_set(request, tensor_key, &member->tensor, member->bytes);
-        free(tensor_key);
-    }
-    request_add(request, "HSET %s .COMPLETE 1", key);
-    free(key);
-}
-
-void dataset_add_append(const struct pf_dataset *dataset, struct request *request, const char *list)
-{
-    request_add(request, "RPUSH %s {%s}", list, dataset->name);
+    request_text(request, ".COMPLETE");
+    request_text(request, "1");
+    for (const struct member *member = dataset->tensors; member != NULL; member = member->next)
+        tensor_add_set(request, &(struct prefix){0}, member->key, &member->tensor);
+    if (list != NULL)
+        dataset_add_append(dataset, request, client, list);
+    request_add(request, "EXEC", NULL);
 }

@@ -1,8 +1,8 @@
-!> The store client of a simulation, over the C core in parslflow_client.h.
+!> The client of a simulation, over the C core in parslflow_client.h, which says what is guaranteed.
 !!
 !! Every function returns an error code, PF_OK or one of the constants below; message() says in one
-!! sentence what went wrong. After PF_CONNECTION or PF_TIMEOUT the connection is closed: connect
-!! again. While the store is full a call waits, until the time limit.
+!! sentence what went wrong. A call connects again when the connection was lost, and waits while the
+!! store is full, until the time limit.
 !!
 !! Arrays are real32, real64 or int32 of any rank from 1, contiguous or not. An element a(i, j) is
 !! a[i-1, j-1] in Python.
@@ -26,10 +26,11 @@ module parslflow_client
   integer(c_int), parameter, public :: PF_WRONG_SHAPE = 7
   integer(c_int), parameter, public :: PF_BAD_ARGUMENT = 8
   integer(c_int), parameter, public :: PF_NO_MEMORY = 9
+  integer(c_int), parameter, public :: PF_INFERENCE = 10
 
   real(c_double), parameter :: DEFAULT_TIME_LIMIT = 60 ! s
 
-  !> A connection to the store.
+  !> A connection to the store, or what runs models in this process.
   type, public :: store_client
     private
     type(c_ptr) :: handle = c_null_ptr
@@ -43,6 +44,7 @@ module parslflow_client
     procedure :: key_exists
     procedure :: set_model_from_file
     procedure :: run_model
+    procedure :: infer
     procedure :: put_dataset
     procedure :: append_to_list
     procedure :: put_dataset_to_list
@@ -128,6 +130,15 @@ module parslflow_client
       integer(c_int) :: error
     end function pf_run_model
 
+    function pf_infer_array(client, model, input, output) bind(c) result(error)
+      import :: c_char, c_int, c_ptr
+      type(c_ptr), value :: client
+      character(kind=c_char), intent(in) :: model(*)
+      type(*), intent(in) :: input(..)
+      type(*), intent(inout) :: output(..)
+      integer(c_int) :: error
+    end function pf_infer_array
+
     function pf_dataset_initialize(dataset, name) bind(c) result(error)
       import :: c_char, c_int, c_ptr
       type(c_ptr), intent(inout) :: dataset
@@ -206,8 +217,7 @@ module parslflow_client
 
 contains
 
-  !> Connects to the store at the environment's SSDB, with the password in the file named by
-  !! PARSLFLOW_STORE_PASSWORD_FILE, if that is set.
+  !> Connects to the store of the environment's SSDB; parslflow_client.h says what else is looked at.
   function connect(self, time_limit) result(error)
     class(store_client), intent(inout) :: self
     real(c_double), intent(in), optional :: time_limit
@@ -300,6 +310,18 @@ contains
                          addresses(input_texts), size(outputs, kind=c_int), addresses(output_texts))
   end function run_model
 
+  !> Runs a model on an array, where the environment's PARSLFLOW_INFERENCE says: in the store, in one
+  !! round trip that leaves nothing there, or in this process.
+  function infer(self, model, input, output) result(error)
+    class(store_client), intent(in) :: self
+    character(len=*), intent(in) :: model
+    type(*), intent(in) :: input(..)
+    type(*), intent(inout) :: output(..) !! of the answer's type and shape; unchanged on errors
+    integer(c_int) :: error
+
+    error = pf_infer_array(self%handle, c_text(model), input, output)
+  end function infer
+
   !> Writes the data set; it is not on any list.
   function put_dataset(self, dataset) result(error)
     class(store_client), intent(in) :: self
@@ -319,7 +341,7 @@ contains
     error = pf_append_to_list(self%handle, c_text(list), dataset%handle)
   end function append_to_list
 
-  !> Writes the data set and appends it to the list, in one transaction and one round trip.
+  !> Writes the data set and appends it to the list: on one server in one transaction.
   function put_dataset_to_list(self, list, dataset) result(error)
     class(store_client), intent(in) :: self
     character(len=*), intent(in) :: list

@@ -1,13 +1,10 @@
 /* Fortran arrays to row-major bytes and back. */
 #include "internal.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A formatted command's length is an int in hiredis; this leaves room for the other words. */
-#define LARGEST_TENSOR ((size_t)INT_MAX - 65536)
 /* Edge of the blocks in which a plane is transposed: two of 32 x 32 doubles fill half of a 32 KiB
  * first-level cache. */
 #define BLOCK 32
@@ -30,29 +27,34 @@ static const char *type_name(CFI_type_t type)
 
 int tensor_describe(struct tensor *tensor, const CFI_cdesc_t *array, struct failure *failure)
 {
-    tensor->type = type_name(array->type);
-    if (tensor->type == NULL)
+    const char *type = type_name(array->type);
+    if (type == NULL)
         return failure_set(failure, PF_WRONG_TYPE, "the array is neither real32, real64 nor int32");
     if (array->rank == 0)
         return failure_set(failure, PF_WRONG_SHAPE, "a scalar was given where an array is needed");
-    tensor->rank = array->rank;
-    tensor->size = array->elem_len;
+    *tensor = (struct tensor){.rank = array->rank, .size = array->elem_len};
+    strcpy(tensor->type, type);
     for (int d = 0; d < array->rank; ++d) {
         CFI_index_t extent = array->dim[d].extent;
         if (array->base_addr == NULL || extent < 1)
             return failure_set(failure, PF_WRONG_SHAPE,
                                "the array is empty, unallocated or of assumed size");
-        if ((size_t)extent > LARGEST_TENSOR / tensor->size)
-            return failure_set(failure, PF_BAD_ARGUMENT, "the array is larger than 2 GiB");
         tensor->extents[d] = extent;
         tensor->size *= (size_t)extent;
     }
     return PF_OK;
 }
 
-bool tensor_is_row_major(const CFI_cdesc_t *array)
+/* Whether the array's memory is what the wire wants. */
+static bool is_row_major(const CFI_cdesc_t *array)
 {
-    return array->rank == 1 && array->dim[0].sm == (CFI_index_t)array->elem_len;
+    CFI_index_t stride = (CFI_index_t)array->elem_len;
+    for (int d = array->rank - 1; d >= 0; --d) {
+        if (array->dim[d].extent > 1 && array->dim[d].sm != stride)
+            return false;
+        stride *= array->dim[d].extent;
+    }
+    return true;
 }
 
 /* Copies the elements of two dimensions, of which `inner` is contiguous in `to` or in `from`. The
@@ -111,39 +113,94 @@ static struct layout wire_layout(const CFI_cdesc_t *array, char *bytes)
     return layout;
 }
 
-void tensor_pack(char *bytes, const CFI_cdesc_t *array)
+int tensor_pack(struct tensor *tensor, char **copied, const CFI_cdesc_t *array,
+                struct failure *failure)
 {
-    copy(wire_layout(array, bytes), array_layout(array), 1, array);
+    *copied = NULL;
+    int error = tensor_describe(tensor, array, failure);
+    if (error != PF_OK)
+        return error;
+    tensor->bytes = array->base_addr;
+    if (is_row_major(array))
+        return PF_OK;
+    *copied = malloc(tensor->size);
+    if (*copied == NULL)
+        return failure_set_no_memory(failure);
+    copy(wire_layout(array, *copied), array_layout(array), 1, array);
+    tensor->bytes = *copied;
+    return PF_OK;
 }
 
-void tensor_unpack(const CFI_cdesc_t *array, const char *bytes)
-{
-    copy(array_layout(array), wire_layout(array, (char *)bytes), 1, array);
-}
+#define SHAPE_TEXT 400 /* long enough for CFI_MAX_RANK extents */
 
-void tensor_shape_text(char text[SHAPE_TEXT], const struct tensor *tensor)
+static void write_shape(char text[SHAPE_TEXT], const struct tensor *tensor)
 {
     int length = 0;
+    text[0] = '\0';
     for (int d = 0; d < tensor->rank; ++d)
         length += snprintf(text + length, SHAPE_TEXT - (size_t)length, "%s%lld",
                            d == 0 ? "" : " x ", tensor->extents[d]);
 }
 
-void tensor_add_set(struct request *request, const char *key, const struct tensor *tensor,
-                    const char *bytes)
+int tensor_unpack(CFI_cdesc_t *array, const struct tensor *wanted, const struct tensor *found,
+                  const char *what, struct failure *failure)
 {
-    const char *words[4 + CFI_MAX_RANK + 1] = {"AI.TENSORSET", key, tensor->type};
-    size_t lengths[4 + CFI_MAX_RANK + 1];
-    char extents[CFI_MAX_RANK][24];
-    int count = 3;
-    for (int d = 0; d < tensor->rank; ++d) {
-        snprintf(extents[d], sizeof extents[d], "%lld", tensor->extents[d]);
-        words[count++] = extents[d];
+    if (strcmp(found->type, wanted->type) != 0)
+        return failure_set(failure, PF_WRONG_TYPE, "%s is of type %s, but the array of type %s",
+                           what, found->type, wanted->type);
+    if (found->rank != wanted->rank ||
+        memcmp(found->extents, wanted->extents,
+               (size_t)found->rank * sizeof *found->extents) != 0) {
+        char found_text[SHAPE_TEXT];
+        char wanted_text[SHAPE_TEXT];
+        write_shape(found_text, found);
+        write_shape(wanted_text, wanted);
+        return failure_set(failure, PF_WRONG_SHAPE,
+                           "%s has the shape (%s), but the array has (%s)", what, found_text,
+                           wanted_text);
     }
-    words[count++] = "BLOB";
-    for (int i = 0; i < count; ++i)
-        lengths[i] = strlen(words[i]);
-    words[count] = bytes;
-    lengths[count++] = tensor->size;
-    request_add_words(request, count, words, lengths);
+    if (found->size != wanted->size)
+        return failure_set(failure, PF_SERVER, "%s came with %zu bytes of %zu", what, found->size,
+                           wanted->size);
+    copy(array_layout(array), wire_layout(array, (char *)found->bytes), 1, array);
+    return PF_OK;
+}
+
+void tensor_add_set(struct request *request, const struct prefix *prefix, const char *key,
+                    const struct tensor *tensor)
+{
+    request_begin(request, 5 + tensor->rank);
+    request_text(request, "AI.TENSORSET");
+    request_key(request, prefix, key);
+    request_text(request, tensor->type);
+    for (int d = 0; d < tensor->rank; ++d)
+        request_number(request, tensor->extents[d]);
+    request_text(request, "BLOB");
+    request_bytes(request, tensor->bytes, tensor->size);
+}
+
+void tensor_add_get(struct request *request, const struct prefix *prefix, const char *key)
+{
+    request_begin(request, 4);
+    request_text(request, "AI.TENSORGET");
+    request_key(request, prefix, key);
+    request_text(request, "META");
+    request_text(request, "BLOB");
+}
+
+/* The answer is: "dtype", type, "shape", [extents], "blob", bytes. */
+int tensor_from_reply(struct tensor *tensor, const redisReply *reply, struct failure *failure)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 6 ||
+        reply->element[1]->str == NULL || reply->element[1]->len >= sizeof tensor->type ||
+        reply->element[3]->type != REDIS_REPLY_ARRAY ||
+        reply->element[3]->elements > CFI_MAX_RANK || reply->element[5]->str == NULL)
+        return failure_set(failure, PF_SERVER, "the server's answer is not a tensor");
+    *tensor = (struct tensor){.rank = (int)reply->element[3]->elements};
+    strcpy(tensor->type, reply->element[1]->str);
+    for (int d = 0; d < tensor->rank; ++d)
+        tensor->extents[d] = reply->element[3]->element[d]->integer;
+    tensor->bytes = reply->element[5]->str;
+    tensor->size = reply->element[5]->len;
+    return PF_OK;
 }

@@ -1,4 +1,4 @@
-!! The eddy kinetic energy as a network in the store gives it, asked for at every time step.
+!! The eddy kinetic energy as a network gives it, in the store or in this process, asked for at every time step.
 module inference
   use, intrinsic :: iso_fortran_env, only: real32
   use mpi_f08, only: MPI_Allreduce, MPI_COMM_WORLD, MPI_DOUBLE_PRECISION, MPI_IN_PLACE, MPI_SUM, MPI_Wtime
@@ -15,11 +15,11 @@ module inference
 
   real(dp), parameter :: most_energy = 2.0_dp  !! what the network says is bounded by 0 and this [m2 s-2]
 
-  !> The connection and what passes over it.
+  !> Who runs the network, and what passes to and from it.
   type, public :: network
     private
     type(store_client) :: store
-    character(:), allocatable :: model, input, output
+    character(:), allocatable :: model
     real(dp), allocatable :: features(:, :)    !! a row a cell
     real(real32), allocatable :: answer(:)     !! ln(1 + EKE), EKE in m3 s-2
     real(dp) :: scaling                        !! of Rd_dx: grid spacing over filter scale
@@ -31,18 +31,13 @@ module inference
 
 contains
 
-  !> Connect to the store; collective.
+  !> Connect to the store, or make ready to run in this process, as the environment says; collective.
   function open_network(b, chosen) result(net)
     type(block), intent(in) :: b
     type(settings), intent(in) :: chosen
     type(network) :: net
 
-    character(6) :: number
-
-    write (number, '(i6.6)') b%rank
     net%model = trim(chosen%model)
-    net%input = trim(chosen%run)//'features_'//number
-    net%output = trim(chosen%run)//'EKE_'//number
     net%scaling = b%dx / chosen%filter_scale
     allocate (net%features(b%ni * b%nj, 4), net%answer(b%ni * b%nj))
     call stop_if_any(net%store%connect() /= PF_OK, net%store%message())
@@ -63,9 +58,7 @@ contains
       self%features(:, n) = reshape(fields%values(1:b%ni, 1:b%nj, n), [b%ni * b%nj])
     end do
     self%features(:, 4) = self%features(:, 4) * self%scaling
-    error = self%store%put_tensor(self%input, self%features)
-    if (error == PF_OK) error = self%store%run_model(self%model, [self%input], [self%output])
-    if (error == PF_OK) error = self%store%get_tensor(self%output, self%answer)
+    error = self%store%infer(self%model, self%features, self%answer)
     call stop_if_any(error /= PF_OK, self%store%message())
     n = 0
     do j = 1, b%nj

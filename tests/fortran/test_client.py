@@ -270,7 +270,7 @@ def test_mistakes_end_in_a_code_and_one_sentence(
     place = f"(store {store.address})"
     assert f"Cannot get tensor 'nothing' {place}: there is no key 'nothing'." in messages
     assert (
-        f"Cannot get tensor 'field' {place}: its shape is (3 x 4), but the array's is (4 x 3)."
+        f"Cannot get tensor 'field' {place}: it has the shape (3 x 4), but the array has (4 x 3)."
         in messages
     )
     assert f"Cannot run model 'no_model' {place}: there is no key 'no_model'." in messages
