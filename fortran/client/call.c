@@ -136,6 +136,8 @@ int client_call(struct pf_client *client, struct request *request, const char *k
         sleep_for(wait);
         wait = 2 * wait < LONGEST_WAIT ? 2 * wait : LONGEST_WAIT;
     }
+    if (error == PF_OK)
+        client->failure.message[0] = '\0'; /* of an earlier try */
     if (told && error == PF_OK)
         fprintf(stderr, "parslflow: the store has room again, so this rank goes on.\n");
     return error;

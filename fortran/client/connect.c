@@ -167,6 +167,8 @@ int pf_connect(struct pf_client **handle, double time_limit)
         error = failure_set(&client->failure, PF_SERVER, "the cluster has no slots yet");
     if (error != PF_OK)
         close_all(client);
+    else
+        client->failure.message[0] = '\0'; /* of a server that was passed over */
     return error;
 }
 

@@ -176,7 +176,8 @@ static int kind_of(const char *error)
     if (begins_with(error, "MOVED"))
         return MOVED;
     if (begins_with(error, "LOADING") || begins_with(error, "CLUSTERDOWN") ||
-        begins_with(error, "TRYAGAIN") || begins_with(error, "MASTERDOWN"))
+        begins_with(error, "TRYAGAIN") || begins_with(error, "MASTERDOWN") ||
+        begins_with(error, "ASK "))
         return NOT_READY;
     return PF_SERVER;
 }

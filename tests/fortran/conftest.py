@@ -1,4 +1,4 @@
-"""What the tests of the Fortran programs need: the built model, and mpiexec."""
+"""What the tests of the Fortran programs need: the built model and client, networks, mpiexec."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from .running import LIMIT_S
+from .running import PROGRAMS
+from .running import make
+
 FORTRAN = Path(__file__).parents[2] / "fortran"
-LIMIT_S = 60
 
 Launcher = Callable[[int, list[str], Path, Mapping[str, str]], tuple[int, str, str]]
 
@@ -38,9 +42,92 @@ def mpiexec() -> Launcher:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=LIMIT_S,
+            timeout=2 * LIMIT_S,
             check=False,
         )
         return done.returncode, done.stdout, done.stderr
 
     return run
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the library, built afresh."""
+    folder = tmp_path_factory.mktemp("client")
+    make(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def program(library: Path) -> Callable[..., Path]:
+    """Builds a program of the folder `programs`, once."""
+    built: dict[str, Path] = {}
+
+    def build(name: str, compiler: str = "gfortran") -> Path:
+        if name not in built:
+            folder = library / name
+            folder.mkdir()
+            subprocess.run(
+                [
+                    *(compiler, "-O1", "-fcheck=bounds", "-Wall", "-Werror", "-std=f2018"),
+                    *("-I", str(library), "-J", str(folder)),
+                    *(str(PROGRAMS / "expectations.f90"), str(PROGRAMS / f"{name}.f90")),
+                    *("-L", str(library), "-lparslflow_client", "-lhiredis"),
+                    *("-o", str(folder / name)),
+                ],
+                check=True,
+                timeout=LIMIT_S,
+            )
+            built[name] = folder / name
+        return built[name]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def inference_library(phillips: Path) -> Path:
+    """What runs models in a process, built with the model."""
+    return phillips.parents[1] / "client" / "libparslflow_inference.so"
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with both networks as they are deployed, with random weights."""
+    import torch
+
+    from parslflow.learning.clusters import Clusters
+    from parslflow.learning.deployment import Deployable
+    from parslflow.learning.deployment import write_script
+    from parslflow.learning.networks import NETWORKS
+
+    folder = tmp_path_factory.mktemp("networks")
+    clusters = Clusters(
+        rv_offset=3e-6,
+        mean=np.array([2.0, 0.0, 1e-3, 0.3]),
+        std=np.array([1.0, 0.01, 1e-3, 0.1]),
+        centres=np.zeros((2, 4)),
+        withheld=0,
+        mke=np.zeros((3, 4)),
+        filter_scale=8e4,
+        dx=1e4,
+        wall_rows=1,
+    )
+    torch.manual_seed(3)
+    features = torch.from_numpy(random_features(100))
+    for name, network in NETWORKS.items():
+        deployable = Deployable(clusters, network(0.0))
+        write_script(folder / f"{name}.script.pt", deployable, features)
+    return folder
+
+
+def random_features(rows: int) -> np.ndarray:
+    """(rows, 4), features with the magnitudes that simulations have."""
+    random = np.random.default_rng(rows)
+    return np.column_stack(
+        [
+            random.lognormal(2.0, 1.0, rows),
+            random.normal(0, 0.01, rows),
+            random.lognormal(-7.0, 0.5, rows),
+            random.uniform(0.15, 0.4, rows),
+        ]
+    )

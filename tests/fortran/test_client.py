@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import redis
 from hypothesis import HealthCheck
 from hypothesis import given
 from hypothesis import settings
@@ -23,11 +26,17 @@ from parslflow import sites
 from parslflow.store.client import StoreClient
 from parslflow.store.server import StoreServer
 
-CLIENT = Path(__file__).parents[2] / "fortran" / "client"
-PROGRAMS = Path(__file__).parent / "programs"
-LIMIT_S = 30
-
-OK, CONNECTION, TIMEOUT, STORE_FULL, BAD_ARGUMENT = 0, 1, 2, 4, 8
+from .running import BAD_ARGUMENT
+from .running import CONNECTION
+from .running import LIMIT_S
+from .running import OK
+from .running import PROGRAMS
+from .running import STORE_FULL
+from .running import TIMEOUT
+from .running import Server
+from .running import environment
+from .running import make
+from .running import run
 
 STOCK_READER = """
 import json, sys
@@ -69,70 +78,6 @@ torch.jit.trace(Rows(), torch.ones(5, 4, dtype=torch.float64)).save(sys.argv[1])
 """
 
 
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the library, built afresh."""
-    folder = tmp_path_factory.mktemp("client")
-    make(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def program(library: Path) -> Callable[..., Path]:
-    """Builds a program of the folder `programs`, once."""
-    built: dict[str, Path] = {}
-
-    def build(name: str, compiler: str = "gfortran") -> Path:
-        if name not in built:
-            folder = library / name
-            folder.mkdir()
-            subprocess.run(
-                [
-                    *(compiler, "-O1", "-fcheck=bounds", "-Wall", "-Werror", "-std=f2018"),
-                    *("-I", str(library), "-J", str(folder)),
-                    *(str(PROGRAMS / "expectations.f90"), str(PROGRAMS / f"{name}.f90")),
-                    *("-L", str(library), "-lparslflow_client", "-lhiredis"),
-                    *("-o", str(folder / name)),
-                ],
-                check=True,
-                timeout=LIMIT_S,
-            )
-            built[name] = folder / name
-        return built[name]
-
-    return build
-
-
-def make(folder: Path, *options: str) -> int:
-    return subprocess.run(
-        ["make", "-C", str(CLIENT), f"BUILD={folder}", *options], timeout=60, check=False
-    ).returncode
-
-
-def environment(address: str, password_file: Path | None = None) -> dict[str, str]:
-    found = os.environ | {"SSDB": address, "SR_DB_TYPE": "Standalone", "SR_LOG_LEVEL": "QUIET"}
-    found.pop("PARSLFLOW_STORE_PASSWORD_FILE", None)
-    if password_file is not None:
-        found["PARSLFLOW_STORE_PASSWORD_FILE"] = str(password_file)
-    return found
-
-
-def run(address: str, *command: str | Path, password_file: Path | None = None) -> str:
-    """Run a command to its end; what it printed."""
-    done = subprocess.run(
-        [str(word) for word in command],
-        env=environment(address, password_file),
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=LIMIT_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr == ""
-    return done.stdout
-
-
 def stock(address: str, script: str, *names: str) -> dict[str, Any]:
     """What the stock client reads."""
     return json.loads(run(address, sys.executable, "-c", script, *names))
@@ -147,6 +92,7 @@ class Patience:
             env=environment(address),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
         assert self.answer() == (OK, "")
@@ -167,6 +113,12 @@ class Patience:
     def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.communicate()
+
+    def log(self) -> list[str]:
+        """What it wrote on stderr, once it has ended."""
+        assert self.process.stderr is not None
+        assert self.process.wait(LIMIT_S) == 0
+        return self.process.stderr.read().splitlines()
 
 
 def test_nothing_is_built_twice(library: Path) -> None:
@@ -347,6 +299,107 @@ def test_a_server_that_dies_ends_nothing_else(program: Callable[..., Path], tmp_
         assert patience.process.wait(LIMIT_S) == 0
 
 
+def send_steadily(program: Path, address: str, count: int) -> subprocess.Popen[str]:
+    """The program `steady`, when it has sent a few."""
+    process = subprocess.Popen(
+        [program, str(count)], env=environment(address), stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for _ in range(5):
+        assert process.stdout.readline()
+    return process
+
+
+def assert_sent_once(connection: redis.Redis, count: int, *, tensors: bool = True) -> None:
+    """Every data set is on the list once, in order, and whole."""
+    names = [f"{{tile_{i:06d}}}".encode() for i in range(1, count + 1)]
+    assert connection.lrange("tiles", 0, -1) == names
+    for i, name in enumerate(names, start=1):
+        assert connection.hget(name + b".meta", ".COMPLETE") == b"1"
+        if not tensors:
+            continue
+        blob = connection.execute_command("AI.TENSORGET", name + b".field", "BLOB")
+        np.testing.assert_array_equal(np.frombuffer(blob), np.full(10000, float(i)))
+
+
+def test_lost_connections_lose_and_double_nothing(
+    program: Callable[..., Path], tmp_path: Path
+) -> None:
+    count = 400
+    with (
+        Server(tmp_path / "server") as server,
+        send_steadily(program("steady"), server.address, count) as process,
+    ):
+        killed = 0
+        while process.poll() is None:
+            killed += server.connection.execute_command("CLIENT KILL TYPE normal SKIPME yes")
+            time.sleep(0.003)
+        assert process.returncode == 0
+        assert killed > 10
+        assert_sent_once(server.connection, count)
+
+
+def test_a_server_that_is_killed_and_started_again_has_everything_once(
+    program: Callable[..., Path], tmp_path: Path
+) -> None:
+    count = 300
+    with (
+        Server(tmp_path / "s", "--appendonly", "yes", "--appendfsync", "always") as server,
+        send_steadily(program("steady"), server.address, count) as process,
+    ):
+        for _ in range(2):
+            server.kill()
+            time.sleep(0.1)
+            server.start()
+            time.sleep(0.1)
+        assert process.wait(LIMIT_S) == 0
+        assert_sent_once(server.connection, count, tensors=False)  # to keep them is the module's
+
+
+def test_an_append_that_arrives_late_is_not_done_after_a_later_one(
+    program: Callable[..., Path], tmp_path: Path
+) -> None:
+    """What a client sent is sent again by another connection, as a stalled network would do."""
+    with Server(tmp_path / "server") as server:
+        with socket.socket(socket.AF_UNIX) as watcher:
+            watcher.connect(server.address.removeprefix("unix://"))
+            watcher.sendall(b"MONITOR\r\n")
+            run(server.address, program("steady"), "2")
+            server.connection.echo("that is all")
+            seen = ""
+            while "that is all" not in seen:
+                seen += watcher.recv(65536).decode()
+        commands = [shlex.split(line.partition("] ")[2]) for line in seen.splitlines()]
+        scripts = [words[1:] for words in commands if words[:1] == ["EVAL"]]
+        assert len(scripts) == 2
+        for script in scripts:
+            server.connection.eval(*script)
+        assert_sent_once(server.connection, 2)
+        [key] = server.connection.keys("parslflow.*")
+        assert 60_000 < server.connection.pttl(key) <= 80_000
+
+
+def test_a_user_of_the_access_list(program: Callable[..., Path], tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+    with Server(tmp_path / "server") as server:
+        server.connection.execute_command(
+            *("ACL SETUSER", "rank", "on", ">secret", "allkeys", "allcommands"), "-flushall"
+        )
+        server.connection.execute_command("ACL SETUSER", "default", "-@write")
+        patience = program("patience")
+
+        def said(**more: str) -> list[str]:
+            file = password if "no_file" not in more else None
+            more.pop("no_file", "")
+            return run(server.address, patience, "5", password_file=file, **more).splitlines()
+
+        assert said(PARSLFLOW_STORE_USER="rank") == ["0 ", "0 "]
+        assert "for user nobody" in said(PARSLFLOW_STORE_USER="nobody")[0]
+        assert "PASSWORD_FILE" in said(PARSLFLOW_STORE_USER="rank", no_file="")[0]
+        assert "NOPERM" in said(no_file="")[1]
+
+
 def test_a_full_store_holds_the_simulation_back(
     program: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -365,6 +418,10 @@ def test_a_full_store_holds_the_simulation_back(
             assert store.connection.llen("tiles") == 0
             store.connection.config_set("maxmemory", "100mb")
             assert patience.answer() == (OK, "")
+            begins, goes_on = patience.log()
+            assert "out of memory" in begins
+            assert "data set 'late' on list 'tiles'" in begins
+            assert "goes on" in goes_on
         assert store.drain_list("tiles") == ["late"]
         np.testing.assert_array_equal(store.get_tensor("{late}.field"), np.ones((500, 500)))
 
