@@ -19,6 +19,7 @@ from benchmarks import membership
 from benchmarks import memory
 from benchmarks import sampler
 from benchmarks import smoothing
+from benchmarks import store
 from benchmarks import tiles
 from benchmarks.measure import Figure
 from parslflow.rundir import atomic_path
@@ -52,6 +53,7 @@ BENCHMARKS = {
     "sampler_transport": Benchmark(sampler.transport, "at most", 2),
     "sampler_256": Benchmark(lambda: sampler.against_reference(256), "at least", 8),
     "sampler_memory": Benchmark(memory.memory, "at most", 1.5),
+    "store_put_get": Benchmark(store.put_get, "at most", 1.15),
 }
 """Every benchmark by its name."""
 

@@ -90,7 +90,9 @@ class TensorParser(DefaultParser):  # type: ignore[misc,valid-type]
         count = sock.recv_into(self._buffer)
         if count == 0:
             raise RedisConnectionError("the other side closed the connection")
-        head = _TENSOR.match(self._buffer, 0, min(count, _LONGEST_HEAD))
+        head = None
+        if count > _LONGEST_HEAD:  # what is shorter is no large tensor
+            head = _TENSOR.match(self._buffer, 0, _LONGEST_HEAD)
         size = int(head[3]) if head else 0
         if head is None or head.end() + size + 2 <= count:
             reader.feed(self._buffer, 0, count)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import redis
-from redis._parsers import Encoder
 from redis.backoff import NoBackoff
 from redis.connection import PythonRespSerializer
 from redis.crc import key_slot
@@ -25,15 +24,15 @@ SLOTS = 16384
 
 _POLYNOMIAL = 0x11021
 
-_ENCODER = Encoder("utf-8", "strict", False)  # type: ignore[no-untyped-call]
 _JOINED_BYTES = 6000
 
 
 def _encode(word: Word) -> bytes | memoryview:
-    if isinstance(word, memoryview) and word.nbytes <= _JOINED_BYTES:
-        return word.tobytes()  # it is sent in one piece with the other words
-    encoded: bytes | memoryview = _ENCODER.encode(word)  # type: ignore[no-untyped-call]
-    return encoded
+    if isinstance(word, str):
+        return word.encode()
+    if isinstance(word, memoryview):
+        return word.tobytes() if word.nbytes <= _JOINED_BYTES else word
+    return word if isinstance(word, bytes) else str(word).encode()
 
 
 def shard_prefix(first_slot: int) -> bytes:
