@@ -15,11 +15,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+from benchmarks import inference
 from benchmarks import membership
 from benchmarks import memory
 from benchmarks import sampler
 from benchmarks import smoothing
 from benchmarks import store
+from benchmarks import stream
 from benchmarks import tiles
 from benchmarks.measure import Figure
 from parslflow.rundir import atomic_path
@@ -54,6 +56,9 @@ BENCHMARKS = {
     "sampler_256": Benchmark(lambda: sampler.against_reference(256), "at least", 8),
     "sampler_memory": Benchmark(memory.memory, "at most", 1.5),
     "store_put_get": Benchmark(store.put_get, "at most", 1.15),
+    "store_stream": Benchmark(stream.stream, "at least", 2),
+    "inference_store": Benchmark(inference.in_store, "at most", 1.5),
+    "inference_in_process": Benchmark(inference.in_process, "at most", 1.1),
 }
 """Every benchmark by its name."""
 

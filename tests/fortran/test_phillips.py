@@ -444,3 +444,49 @@ def test_a_model_that_is_not_in_the_store_ends_with_one_sentence(
     del store  # empties the store
     text = GRID + "&meke scheme='network' /\n&network model='nobody' /\n"
     assert_one_sentence(launch(text, 2, SSDB=store_server.address), "nobody")
+
+
+@pytest.mark.parametrize("name", ["EKE-ResNet", "EKE-Bottleneck"])
+def test_inference_in_the_process_gives_the_same_fields(
+    simulate: Simulate,
+    store: StoreClient,
+    store_server: StoreServer,
+    networks: Path,
+    inference_library: Path,
+    name: str,
+) -> None:
+    store.set_model(name, (networks / f"{name}.script.pt").read_bytes())
+    case: dict[str, dict[str, Value]] = {
+        "time": {"days": 3.0},
+        "physics": {"perturbation": 0.5},
+        "meke": {"scheme": "network"},
+        "network": {"model": name, "label": name},
+    }
+    by_store = simulate(2, {"SSDB": store_server.address}, **case)
+    in_process = {
+        "SSDB": "",
+        "PARSLFLOW_INFERENCE": "in-process",
+        "PARSLFLOW_MODELS": str(networks),
+        "PARSLFLOW_LIBTORCH": str(inference_library),
+    }
+    by_process = simulate(2, in_process, **case)
+    assert_same_state(by_process.restart, by_store.restart)
+    fields = [read(done.daily, "EKE", "Kh", "h", "u", "v") for done in (by_store, by_process)]
+    for field, values in fields[0].items():
+        assert_array_equal(fields[1][field], values, err_msg=field)
+    assert fields[0]["EKE"].std() > 0
+
+
+def test_a_model_that_is_not_in_the_folder_ends_with_one_sentence(
+    launch: Simulate, networks: Path, inference_library: Path
+) -> None:
+    text = GRID + "&meke scheme='network' /\n&network model='nobody' /\n"
+    done = launch(
+        text,
+        2,
+        SSDB="",
+        PARSLFLOW_INFERENCE="in-process",
+        PARSLFLOW_MODELS=str(networks),
+        PARSLFLOW_LIBTORCH=str(inference_library),
+    )
+    assert_one_sentence(done, str(networks / "nobody.script.pt"))
