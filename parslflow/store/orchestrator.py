@@ -14,6 +14,8 @@ import redis
 from smartsim.database.orchestrator import Orchestrator
 from smartsim.experiment import Experiment
 
+END_S = 10.0
+
 
 class GuardedOrchestrator(Orchestrator):
     """SmartSim's orchestrator, for a server that has a password.
@@ -45,14 +47,13 @@ def main(folder: Path, socket: Path, port: int, password_file: Path) -> str | No
     experiment = Experiment("store", exp_path=str(folder), launcher="local")
     database = GuardedOrchestrator(folder, socket, port, password_file)
     experiment.start(database)
-    try:
-        with database.connection() as connection:
-            process = os.pidfd_open(connection.info("server")["process_id"])
-        ended, _, _ = select.select([sys.stdin, process], [], [])
-    finally:
-        # SmartSim stops the server by redis-cli, which finds the password here.
-        os.environ["REDISCLI_AUTH"] = password_file.read_text()
-        experiment.stop(database)
+    with database.connection() as connection:
+        server = os.pidfd_open(connection.info("server")["process_id"])
+    ended, _, _ = select.select([sys.stdin, server], [], [])
+    # SmartSim stops the server by redis-cli, which finds the password here.
+    os.environ["REDISCLI_AUTH"] = password_file.read_text()
+    experiment.stop(database)
+    select.select([server], [], [], END_S)
     return None if sys.stdin in ended else "The server ended by itself."
 
 
