@@ -174,9 +174,11 @@ class SmartSimServer:
     def check(self) -> None:
         """Raise `ParslflowError` if SmartSim or the server has ended."""
         if self._ended():
+            logs = [self._smartsim_log, self.log]
+            last = [line for log in logs for line in _tail(log)]
             raise ParslflowError(
-                f"SmartSim or its server ended by itself, see {self._smartsim_log} and {self.log}: "
-                f"{_tail(self._smartsim_log)} | {_tail(self.log)}"
+                f"SmartSim or its server ended by itself, see {logs[0]} and {logs[1]}: "
+                f"{' | '.join(last)}"
             )
 
     def usage(self) -> dict[str, str | int | float]:
@@ -278,6 +280,6 @@ def _quoted(path: Path) -> str:
     return json.dumps(str(path), ensure_ascii=False)
 
 
-def _tail(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
-    return " | ".join(lines[-3:])
+def _tail(log: Path) -> list[str]:
+    """The last lines of a log."""
+    return log.read_text(errors="replace").splitlines()[-3:] if log.is_file() else []

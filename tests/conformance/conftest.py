@@ -1,26 +1,26 @@
-"""The stock clients' stores: one server, and a cluster of three."""
+"""The stock clients' stores: one server, of two makes, and a cluster of three."""
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 import redis
 import smartredis
-import torch
 
 from parslflow.store.server import StoreServer
 from tests.conformance.cluster import cluster
 from tests.conformance.fortran import Library
 from tests.conformance.fortran import build_ours
 from tests.conformance.fortran import build_stock
+from tests.store.conftest import DEBIAN_REDIS
+from tests.store.conftest import Scripted
+from tests.store.conftest import scripted
 
-Scripted = Callable[[torch.nn.Module], bytes]
+__all__ = ["Scripted", "scripted"]
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,35 @@ class Place:
 
 @pytest.fixture(scope="session")
 def standalone(store_server: StoreServer) -> Iterator[Place]:
-    path = store_server.address.removeprefix("unix://")
+    """The module in Valkey."""
+    with _place_of(store_server) as place:
+        yield place
+
+
+@pytest.fixture(scope="session")
+def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """The module in Debian's Redis."""
+    folder = tmp_path_factory.mktemp("debian")
+    with StoreServer(folder, binary=DEBIAN_REDIS) as server, _place_of(server) as place:
+        yield place
+
+
+@contextmanager
+def _place_of(server: StoreServer) -> Iterator[Place]:
+    path = server.address.removeprefix("unix://")
     with redis.Redis(unix_socket_path=path) as node:
-        yield Place([store_server.address], False, [node])
+        yield Place([server.address], False, [node])
 
 
 @pytest.fixture(scope="session")
 def clustered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Three shards of Valkey."""
     with cluster(tmp_path_factory.mktemp("cluster")) as ports, ExitStack() as stack:
         nodes = [stack.enter_context(redis.Redis(port=port)) for port in ports]
         yield Place([f"127.0.0.1:{port}" for port in ports], True, nodes)
 
 
-@pytest.fixture(params=["standalone", "clustered"])
+@pytest.fixture(params=["standalone", "debian", "clustered"])
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Each store in turn, empty, and the environment in which stock clients find it."""
     found: Place = request.getfixturevalue(request.param)
@@ -83,21 +99,6 @@ def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Pl
 def client(place: Place) -> smartredis.Client:
     """A stock client of `place`."""
     return smartredis.Client(logger_name="tests")
-
-
-@pytest.fixture(scope="session")
-def scripted() -> Scripted:
-    """Compile a module to the bytes of TorchScript."""
-
-    def compile_module(module: torch.nn.Module) -> bytes:
-        buffer = io.BytesIO()
-        with warnings.catch_warnings():
-            # torch.export has no successor that libtorch alone can load from one file.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            torch.jit.save(torch.jit.script(module.eval()), buffer)
-        return buffer.getvalue()
-
-    return compile_module
 
 
 @pytest.fixture(scope="session")

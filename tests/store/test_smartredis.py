@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +13,12 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-from smartredis.error import RedisReplyError
 
 from parslflow.store.client import StoreClient
 from parslflow.store.wire import Dataset
 from tests.store.conftest import Scripted
 
 DTYPES = ["f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2"]
-
-Connect = Callable[[], smartredis.Client]
 
 
 class Line(torch.nn.Module):
@@ -34,24 +28,15 @@ class Line(torch.nn.Module):
         return 2 * x + y, x - y
 
 
-def add(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return a + b
-
-
 @pytest.fixture
-def connect(any_store: StoreClient, monkeypatch: pytest.MonkeyPatch) -> Connect:
-    """Make stock clients, which read all their settings from the environment."""
+def stock(any_store: StoreClient, monkeypatch: pytest.MonkeyPatch) -> smartredis.Client:
+    """A stock client, which reads all its settings from the environment."""
     monkeypatch.setenv("SSDB", any_store.address)
     monkeypatch.setenv("SR_DB_TYPE", "Standalone")
     monkeypatch.setenv("SR_LOG_LEVEL", "QUIET")
     # Its default of 250 ms sends what takes longer again.
     monkeypatch.setenv("SR_SOCKET_TIMEOUT", "60000")
-    return lambda: smartredis.Client(logger_name="tests")
-
-
-@pytest.fixture
-def stock(connect: Connect) -> Iterator[smartredis.Client]:
-    return connect()
+    return smartredis.Client(logger_name="tests")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -84,22 +69,6 @@ def test_any_tensor_passes_both_ways(
     assert any_store.get_tensor("theirs").tobytes() == array.tobytes()
     any_store.put_tensor("ours", array)
     assert stock.get_tensor("ours").tobytes() == array.tobytes()
-
-
-def test_tensors_are_renamed_copied_and_deleted(stock: smartredis.Client) -> None:
-    array = np.arange(3.0)
-    stock.put_tensor("a", array)
-    stock.rename_tensor("a", "b")
-    stock.copy_tensor("b", "c")
-    stock.delete_tensor("b")
-    assert [stock.tensor_exists(name) for name in "abc"] == [False, False, True]
-    np.testing.assert_array_equal(stock.get_tensor("c"), array)
-
-
-def test_missing_tensor_is_an_error(stock: smartredis.Client) -> None:
-    with pytest.raises(RedisReplyError, match="no tensor under the key 'none'"):
-        stock.get_tensor("none")
-    stock.put_tensor("some", np.ones(1))
 
 
 def test_we_read_their_data_set(any_store: StoreClient, stock: smartredis.Client) -> None:
@@ -209,67 +178,3 @@ def test_model_runs_as_in_torch(
     stock.delete_model("bytes")
     assert not stock.model_exists("bytes")
     assert any_store.get_model("file") == script
-
-
-def test_model_that_fails_is_an_error(stock: smartredis.Client, scripted: Scripted) -> None:
-    stock.set_model("m", scripted(Line()), "TORCH", "CPU")
-    stock.put_tensor("x", np.ones(2))
-    stock.put_tensor("y", np.ones(3))
-    with pytest.raises(RedisReplyError, match="must match the size"):
-        stock.run_model("m", ["x", "y"], ["p", "q"])
-    stock.run_model("m", ["x", "x"], ["p", "q"])
-
-
-def test_scripts_run(any_store: StoreClient, stock: smartredis.Client, tmp_path: Path) -> None:
-    source = inspect.getsource(add)
-    file = tmp_path / "script.txt"
-    file.write_text(source)
-    stock.set_script("text", source, "CPU")
-    stock.set_script_from_file("file", str(file), "CPU")
-    stock.set_function("function", add)
-    stock.put_tensor("a", np.arange(3.0))
-    for script in ("text", "file", "function"):
-        assert stock.get_script(script) == source
-        stock.run_script(script, "add", ["a", "a"], ["b"])
-        np.testing.assert_array_equal(any_store.get_tensor("b"), 2 * np.arange(3.0))
-        stock.delete_script(script)
-    assert any_store.connection.keys("f*") == []
-
-
-def test_information_and_chunk_size(
-    any_store: StoreClient, stock: smartredis.Client, scripted: Scripted
-) -> None:
-    stock.set_model("m", scripted(Line()), "TORCH", "CPU", tag="v1")
-    stock.put_tensor("x", np.ones(5))
-    stock.run_model("m", ["x", "x"], ["p", "q"])
-    address = any_store.address
-    info = stock.get_ai_info([address], "m")[0]
-    assert (info["type"], info["backend"], info["device"], info["tag"]) == (
-        *("MODEL", "TORCH", "CPU", "v1"),
-    )
-    assert (int(info["samples"]), int(info["calls"]), int(info["errors"])) == (5, 1, 0)
-    stock.set_model_chunk_size(1000)
-    try:
-        stock.set_model("chunks", scripted(Line()), "TORCH", "CPU")
-        assert any_store.get_model("chunks") == scripted(Line())
-    finally:
-        stock.set_model_chunk_size(535822336)
-
-
-def test_ensemble_members_have_keys_of_their_own(
-    any_store: StoreClient, connect: Connect, monkeypatch: pytest.MonkeyPatch, scripted: Scripted
-) -> None:
-    monkeypatch.setenv("SSKEYOUT", "member")
-    monkeypatch.setenv("SSKEYIN", "member")
-    member = connect()
-    member.set_data_source("member")
-    member.put_tensor("x", np.ones(2))
-    any_store.set_model("m", scripted(Line()))
-    member.run_model("m", ["x", "x"], ["p", "q"])
-    dataset = smartredis.Dataset("d")
-    dataset.add_tensor("x", np.ones(2))
-    member.put_dataset(dataset)
-    assert set(any_store.connection.keys()) == {
-        *(b"m", b"member.x", b"member.p", b"member.q"),
-        *(b"member.{d}.meta", b"member.{d}.x"),
-    }

@@ -142,6 +142,16 @@ def test_smartsim_without_parts_is_told_how_to_get_them(
 
 
 @pytest.mark.usefixtures("installed")
+def test_server_that_does_not_start_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smartsim, "get_binary_path", lambda: Path("/bin/false"))
+    with pytest.raises(ParslflowError, match=r"see .*smartsim\.log and .*Orchestrator"):
+        SmartSimServer(tmp_path).__enter__()
+    assert not (tmp_path / "address.json").exists()
+
+
+@pytest.mark.usefixtures("installed")
 def test_store_is_reached_with_its_password_only(tmp_path: Path) -> None:
     folder = tmp_path / "a store"
     with SmartSimServer(folder, memory_mb=77) as server:
@@ -156,10 +166,8 @@ def test_store_is_reached_with_its_password_only(tmp_path: Path) -> None:
             {"unix_socket_path": server.address.removeprefix("unix://")},
             {"port": port},
         ):
-            with (
-                redis.Redis(**place, retry=Retry(NoBackoff(), 0)) as stranger,
-                pytest.raises(redis.AuthenticationError),
-            ):
+            stranger = redis.Redis(**place, retry=Retry(NoBackoff(), 0))
+            with stranger, pytest.raises(redis.AuthenticationError):
                 stranger.ping()
         for path in (server.password_file, server.address_file, folder / "smartsim/redis.conf"):
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
