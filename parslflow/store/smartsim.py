@@ -65,16 +65,18 @@ def install() -> list[str]:
     except ImportError as error:
         raise UsageError(f"{SMARTSIM} ({error}).") from None
     folder = CONFIG.dependency_path
-    done = []
-    for part in _parts():
+    parts = _parts()
+    try:
+        # SmartSim lists this folder even where its dependencies are in another.
+        (CONFIG.core_path / "bin").mkdir(exist_ok=True)
+        done = [_copy(part.source.resolve(), folder / part.place) for part in parts]
+    except OSError as error:
+        raise UsageError(
+            f"SmartSim's folder {folder} cannot be written ({error}): install parslflow and "
+            "SmartSim in a virtual environment of your own."
+        ) from error
+    for part in parts:
         target = folder / part.place
-        try:
-            done.append(_copy(part.source.resolve(), target))
-        except OSError as error:
-            raise UsageError(
-                f"{target} cannot be written ({error.strerror}): install parslflow and SmartSim in "
-                "a virtual environment of your own."
-            ) from error
         try:
             found = getattr(CONFIG, part.attribute)
         except SSConfigError as error:
@@ -84,8 +86,6 @@ def install() -> list[str]:
                 f"SmartSim takes '{found}', not {target}: unset {part.variable}, and leave but one "
                 f"file of its kind in {target.parent}."
             )
-    # SmartSim lists this folder even where its dependencies are in another.
-    (CONFIG.core_path / "bin").mkdir(exist_ok=True)
     return done
 
 
@@ -214,8 +214,8 @@ class SmartSimServer:
         with self._smartsim_log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "parslflow.store.orchestrator", str(self._smartsim)),
-                    *(str(path), str(port), str(self.password_file)),
+                    *(sys.executable, "-P", "-m", "parslflow.store.orchestrator"),
+                    *(str(self._smartsim), str(path), str(port), str(self.password_file)),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -257,7 +257,7 @@ class SmartSimServer:
 
 
 def _check_installed() -> None:
-    """Raise `UsageError` unless SmartSim has parts of its own: without it does not start at all."""
+    """Raise `UsageError` unless SmartSim can start: it wants files of its own even beside ours."""
     spec = importlib.util.find_spec("smartsim")
     if spec is None or spec.origin is None:
         raise UsageError(f"{SMARTSIM}.")

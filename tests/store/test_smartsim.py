@@ -121,7 +121,7 @@ def test_no_command_line_client_is_an_error(
 def test_folder_that_cannot_be_written_is_named(dependencies: Path) -> None:
     dependencies.mkdir()
     (dependencies / "bin").touch()
-    with pytest.raises(UsageError, match=r"bin/redis-server cannot be written.*of your own"):
+    with pytest.raises(UsageError, match=r"cannot be written \(.*bin.*of your own"):
         smartsim.install()
 
 
