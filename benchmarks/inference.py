@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from benchmarks.flow import Flow
 from benchmarks.flow import live_store
 from benchmarks.measure import SHORTEST_S
 from benchmarks.measure import Figure
+from benchmarks.measure import throughput
 from parslflow.learning.deployment import Deployable
 from parslflow.learning.deployment import write_script
 from parslflow.learning.networks import ResNet
@@ -27,6 +30,8 @@ ROWS = 1200
 """Cells of a tile of 30 by 40."""
 MODEL = "EKE-ResNet"
 RUNS = 25
+RANKS = 4
+ANSWERS = 50
 
 
 def in_store() -> Figure:
@@ -49,6 +54,32 @@ def in_process() -> Figure:
             "PARSLFLOW_LIBTORCH": str(INFERENCE_LIBRARY),
         }
         return _against_torch(folder, environment)
+
+
+def of_ranks(rows: int) -> Figure:
+    """Ranks that ask at once, for ``rows`` cells each: in one pass, against a pass for each."""
+    with live_store() as (server, folder), server.client() as client, ExitStack() as running:
+        script = _write_script(folder).read_bytes()
+        client.set_model("alone", script)
+        all_rows = RANKS * rows
+        client.set_model("together", script, batch_size=all_rows, min_batch_size=all_rows)
+        _given()[:rows].T.tofile(folder / "features")
+        program = str(build("infer", folder))
+        environment = Address.load(server.address_file).environment()
+
+        def work(model: str) -> Callable[[], None]:
+            command = [program, model, str(folder / "features"), str(rows)]
+            ranks = [running.enter_context(Program(command, environment)) for _ in range(RANKS)]
+
+            def ask() -> None:
+                for rank in ranks:
+                    rank.begin(ANSWERS)
+                for rank in ranks:
+                    rank.end()
+
+            return ask
+
+        return throughput(work("together"), work("alone"), RUNS)
 
 
 def _given() -> np.ndarray:
@@ -82,7 +113,7 @@ def _against_torch(folder: Path, environment: dict[str, str]) -> Figure:
                 answer = script(tensor)
             return (time.perf_counter() - started) / times, float(answer.double().sum())
 
-    command = [str(build("infer", folder)), MODEL, str(folder / "features")]
+    command = [str(build("infer", folder)), MODEL, str(folder / "features"), str(ROWS)]
     with Program(command, environment) as program:
 
         def ours(times: int) -> tuple[float, float]:

@@ -1,5 +1,7 @@
 // The store's Redis/Valkey module: tensors in the keyspace and TorchScript beside them, in the command
 // language that SmartRedis clients speak.
+#include <malloc.h>
+
 #include <ATen/Parallel.h>
 
 #include "command.h"
@@ -61,7 +63,16 @@ void configure(Arguments& arguments) {
     at::set_num_interop_threads(std::max(inter_op, 1));
 }
 
+// A forward pass takes and frees the same hundreds of KiB each time. By default malloc returns them to the
+// system, which hands them out again page by page and zeroed: half of the time of a small network.
+void keep_freed_memory() {
+    constexpr int most = 64 << 20;   // bytes, of each worker
+    mallopt(M_MMAP_THRESHOLD, most / 2);
+    mallopt(M_TRIM_THRESHOLD, most);
+}
+
 bool load(RedisModuleCtx* context) {
+    keep_freed_memory();
     bool loaded = register_type<Tensor>(context, "pf-tensor") &&
                   register_type<Model>(context, "pfl-model") &&
                   register_type<Script>(context, "pf-script") && outlive_workers(context);

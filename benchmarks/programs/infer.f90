@@ -1,19 +1,21 @@
-!> Asks the model named by the argument for its answer to (1200, 4) features as often as a line of input
-!! says, and prints how long one answer took, s.
+!> Asks the model that the first argument names for its answer to (rows, 4) features, in the file of the
+!! second, rows of the third, as often as a line of input says, and prints how long one answer took, s.
 program infer
   use, intrinsic :: iso_fortran_env, only: error_unit, int64, output_unit, real32, real64
   use parslflow_client, only: PF_OK, store_client
   implicit none
-  integer, parameter :: rows = 1200
   type(store_client) :: store
-  real(real64) :: features(rows, 4)
-  real(real32) :: answer(rows)
-  character(len=1000) :: model, path
-  integer :: count, end, error, file, i
+  real(real64), allocatable :: features(:, :)
+  real(real32), allocatable :: answer(:)
+  character(len=1000) :: model, path, number
+  integer :: rows, count, end, error, file, i
   integer(int64) :: started, ended, rate
 
   call get_command_argument(1, model)
   call get_command_argument(2, path)
+  call get_command_argument(3, number)
+  read (number, *) rows
+  allocate (features(rows, 4), answer(rows))
   open (newunit=file, file=path, access='stream', form='unformatted', status='old', action='read')
   read (file) features
   close (file)

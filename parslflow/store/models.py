@@ -18,23 +18,44 @@ class ModelCalls(TensorCalls):
     On a cluster, inputs are copied to one shard, and outputs from there to their own.
     """
 
-    def set_model(self, name: str, script: bytes, device: str = "CPU") -> None:
-        """Put the TorchScript ``script`` under ``name``, to run on CPU, GPU or GPU:n."""
+    def set_model(
+        self,
+        name: str,
+        script: bytes,
+        device: str = "CPU",
+        *,
+        tag: str = "",
+        batch_size: int = 0,
+        min_batch_size: int = 0,
+        min_batch_timeout: int = 0,
+    ) -> None:
+        """Put the TorchScript ``script`` under ``name``, to run on CPU, GPU or GPU:n.
+
+        Args:
+            name: The model's name.
+            script: TorchScript as ``torch.jit.save`` writes it.
+            device: Where the store runs it.
+            tag: A word of one's own, such as a version.
+            batch_size: The rows that requests of several clients may have together to be answered
+                in one pass; 0 answers each alone.
+            min_batch_size: The rows that a pass waits for.
+            min_batch_timeout: How long a request waits for others at most, in ms; 0 is no limit.
+        """
         whole = memoryview(script)
+        settings: list[wire.Word] = ["TORCH", device, *(["TAG", tag] if tag else [])]
+        for keyword, number in (
+            ("BATCHSIZE", batch_size),
+            ("MINBATCHSIZE", min_batch_size),
+            ("MINBATCHTIMEOUT", min_batch_timeout),
+        ):
+            settings += [keyword, number] if number else []
 
         def work() -> None:
             for prefix, server in self.shards.prefixed():
                 size = int(_do(server, "AI.CONFIG", "GET", "MODEL_CHUNK_SIZE"))
                 chunks = [whole[start : start + size] for start in range(0, len(whole), size)]
-                _do(
-                    server,
-                    "AI.MODELSTORE",
-                    prefix + name.encode(),
-                    "TORCH",
-                    device,
-                    "BLOB",
-                    *chunks,
-                )
+                key = prefix + name.encode()
+                _do(server, "AI.MODELSTORE", key, *settings, "BLOB", *chunks)
 
         self._call(f"model '{name}'", work)
 
