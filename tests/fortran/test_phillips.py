@@ -457,7 +457,7 @@ def test_inference_in_the_process_gives_the_same_fields(
 ) -> None:
     store.set_model(name, (networks / f"{name}.script.pt").read_bytes())
     case: dict[str, dict[str, Value]] = {
-        "time": {"days": 3.0},
+        "time": {"days": 2.0},
         "physics": {"perturbation": 0.5},
         "meke": {"scheme": "network"},
         "network": {"model": name, "label": name},
