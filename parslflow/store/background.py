@@ -138,6 +138,12 @@ def start(
     return server.published
 
 
+def runs(folder: Path) -> bool:
+    """Whether a store's servers, or some of them, run in ``folder``."""
+    state = _load(folder)
+    return state is not None and any(_runs(process) for process in state.processes)
+
+
 def status(folder: Path) -> Status:
     """How the store in ``folder`` is.
 

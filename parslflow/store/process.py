@@ -23,6 +23,10 @@ if os.getppid() == int(sys.argv[1]):
 """
 
 
+_alone: list[subprocess.Popen[bytes]] = []
+"""Python warns when it forgets a process that runs, which these do on purpose."""
+
+
 class ServerProcess:
     """A server that was started.
 
@@ -49,6 +53,8 @@ class ServerProcess:
                 start_new_session=alone,
                 umask=0o077,  # what it keeps is for its owner alone
             )
+        if alone:
+            _alone.append(self._process)
         assert self._process.stdin is not None  # noqa: S101
         with suppress(BrokenPipeError):  # it ended at once: `check` says why
             self._process.stdin.write("\n".join([*settings, ""]).encode())
