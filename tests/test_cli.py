@@ -23,7 +23,7 @@ def parslflow(*arguments: str | Path, folder: Path) -> subprocess.CompletedProce
 def test_help_names_the_commands(tmp_path: Path) -> None:
     answer = parslflow("--help", folder=tmp_path)
     assert answer.returncode == 0
-    for command in ("run", "lineage", "stage"):
+    for command in ("run", "lineage", "stage", "store"):
         assert command in answer.stdout
 
 

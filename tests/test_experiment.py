@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import tomlkit
 
 from parslflow import experiment
 from parslflow.errors import UsageError
@@ -38,6 +39,11 @@ def edited(tmp_path: Path, old: str, new: str) -> Path:
         ("epochs = 20", "epochs = 0", ["training.first.epochs"]),
         ("[high]", "[high", ["TOML"]),
         ("[low]", "[low]\ninference = 'gpu'", ["low.inference", "'store' or 'in-process'"]),
+        ("memory_mb = 512", "shards = 2", ["'store'", "neither 1 nor 3 or more"]),
+        ("memory_mb = 512", "user = 'me'", ["'store'", "add its address"]),
+        ("memory_mb = 512", "memory_mb = 1\naddress = 'h:1'", ["'store'", "remove one of them"]),
+        ("memory_mb = 512", "address = 'h'", ["'store'", "neither unix://PATH nor HOST:PORT"]),
+        ("memory_mb = 512", "listen = 'network'\npassword = false", ["must have a password"]),
     ],
 )
 def test_a_mistake_is_named_in_one_sentence(
@@ -56,3 +62,12 @@ def test_a_mistake_is_named_in_one_sentence(
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.toml cannot be read"):
         experiment.load(tmp_path / "none.toml")
+
+
+def test_a_store_that_runs_already_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    path = edited(tmp_path, "memory_mb = 512", "address = 'h:1,h:2'\nuser = 'me'")
+    loaded = experiment.load(path)
+    assert loaded.store.running is not None
+    assert loaded.store.running.user == "me"
+    path.write_text(tomlkit.dumps(loaded.model_dump(mode="json", exclude_none=True)))
+    assert experiment.load(path) == loaded

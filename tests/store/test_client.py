@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import pickle
 import select
 import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,11 @@ from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.store import wire
 from parslflow.store.client import StoreClient
+from parslflow.store.errors import MissingKey
+from parslflow.store.errors import StoreError
+from parslflow.store.errors import StoreFull
+from parslflow.store.errors import StoreTimeout
+from parslflow.store.errors import WrongType
 from parslflow.store.server import StoreServer
 from parslflow.store.wire import Dataset
 from tests.conftest import present
@@ -238,3 +245,118 @@ def test_import_is_light() -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'parsl', 'cmflib', 'matplotlib')))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_full_store_is_waited_for_and_the_log_says_so_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with StoreServer(tmp_path, memory_mb=64) as server, server.client() as store:
+        store.connection.config_set("maxmemory", 1)
+        room = threading.Timer(0.5, store.connection.config_set, ("maxmemory", "64mb"))
+        room.start()
+        started = time.monotonic()
+        with server.client() as writer:
+            writer.put_dataset(tile("d"), "tiles")
+        assert 0.4 < time.monotonic() - started < 5
+        room.join()
+        assert store.drain_list("tiles") == ["d"]
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 2
+    assert "is full: data set 'd' waits for room" in messages[0]
+    assert "has room: data set 'd' went on after" in messages[1]
+
+
+def test_a_full_store_is_an_error_after_the_time_limit(tmp_path: Path) -> None:
+    with StoreServer(tmp_path) as server, server.client() as store:
+        store.connection.config_set("maxmemory", 1)
+        with (
+            StoreClient(server.address, time_limit_s=0.3) as writer,
+            pytest.raises(StoreFull) as caught,
+        ):
+            writer.put_tensor("x", np.ones(3))
+    assert caught.value.code == 4
+
+
+def test_a_stuck_store_is_an_error_after_the_time_limit(store: StoreClient) -> None:
+    started = time.monotonic()
+    with StoreClient(store.address, time_limit_s=0.4) as other:
+        other.ping()
+        store.connection.client_pause(1500, all=True)
+        with pytest.raises(StoreTimeout, match=r"no answer in 0\.4 s"):
+            other.get_tensor("x")
+        assert time.monotonic() - started < 1.2
+    store.ping()
+
+
+def test_a_lost_connection_is_made_again(store: StoreClient) -> None:
+    store.put_tensor("x", np.ones(3))
+    store.connection.client_kill_filter(_type="normal", skipme=False)
+    assert store.get_tensor("x").tolist() == [1, 1, 1]
+    store.connection.client_kill_filter(_type="normal", skipme=False)
+    store.put_dataset(tile("d"), "tiles")
+    assert store.drain_list("tiles") == ["d"]
+
+
+def test_an_array_belongs_to_the_caller(store: StoreClient) -> None:
+    for size in (3, 1000, 100_000):
+        store.put_tensor("x", np.arange(float(size)))
+        back = store.get_tensor("x")
+        np.testing.assert_array_equal(back, np.arange(float(size)))
+        assert back.flags.writeable
+        assert back.flags.aligned
+
+
+def test_keys_can_be_asked_for_renamed_and_copied(store: StoreClient) -> None:
+    store.put_tensor("x", np.arange(3.0))
+    assert store.tensor_exists("x")
+    assert not store.key_exists("y")
+    store.copy_tensor("x", "y")
+    store.rename_tensor("x", "z")
+    assert not store.key_exists("x")
+    assert store.get_tensor("y").tolist() == store.get_tensor("z").tolist() == [0, 1, 2]
+    with pytest.raises(StoreError):
+        store.rename_tensor("x", "z")
+
+
+def test_what_is_polled_for_comes_or_not(store: StoreClient) -> None:
+    later = threading.Timer(0.2, store.put_dataset, (tile("d"), "tiles"))
+    later.start()
+    assert store.poll_dataset("d", 5.0)
+    assert store.poll_list_length("tiles", 1, 5.0)
+    assert store.poll_key("{d}.h", 5.0)
+    later.join()
+    assert not store.poll_list_length("tiles", 2, 0.05)
+    assert not store.poll_key("none", 0.05)
+    assert not store.dataset_exists("none")
+    store.append_to_list("tiles", "d")
+    assert store.get_list("tiles") == ["d", "d"]
+
+
+def test_scripts_are_kept_run_and_deleted(store: StoreClient) -> None:
+    source = "def twice(x):\n    return 2 * x\n"
+    store.set_script("s", source)
+    assert store.script_exists("s")
+    assert store.get_script("s") == source
+    store.put_tensor("x", np.ones(2))
+    store.run_script("s", "twice", ["x"], ["y"])
+    assert store.get_tensor("y").tolist() == [2, 2]
+    store.delete_script("s")
+    with pytest.raises(MissingKey, match="script 's'"):
+        store.get_script("s")
+
+
+def test_errors_have_a_class_and_a_code_that_survive_a_pickle(store: StoreClient) -> None:
+    store.connection.set("text", "x")
+    for call, kind, code in (
+        (lambda: store.get_tensor("none"), MissingKey, 5),
+        (lambda: store.get_dataset("none"), MissingKey, 5),
+        (lambda: store.get_model("none"), MissingKey, 5),
+        (lambda: store.get_tensor("text"), WrongType, 6),
+        (lambda: store.put_tensor("x", np.ones(2, complex)), WrongType, 6),
+    ):
+        with pytest.raises(kind) as caught:
+            call()
+        copy = pickle.loads(pickle.dumps(caught.value))  # noqa: S301
+        assert type(copy) is kind
+        assert copy.code == code
+        assert str(copy) == str(caught.value)
