@@ -153,8 +153,7 @@ def status(folder: Path) -> Status:
     state = _running(_own(folder))
     found = []
     with StoreClient.at(state.published, time_limit_s=ANSWER_S) as client, suppress(ParslflowError):
-        client.ping()
-        found = [server.info() for server in client.shards.all()]
+        found = client.info()
     return Status(
         address=state.published.address,
         answers=bool(found),

@@ -83,11 +83,13 @@ class Connection:
         """Raise `StoreError` unless the store answers, on all its shards."""
         self._call("a ping", lambda: [server.ping() for server in self.shards.all()])
 
+    def info(self) -> list[dict[str, Any]]:
+        """What each server says of itself."""
+        return self._call("its state", lambda: [server.info() for server in self.shards.all()])
+
     def memory(self) -> Memory:
         """What the store uses of its limit."""
-        found: list[dict[str, Any]] = self._call(
-            "its memory", lambda: [server.info("memory") for server in self.shards.all()]
-        )
+        found = self.info()
         used, limit = (sum(info[key] for info in found) for key in ("used_memory", "maxmemory"))
         return Memory(used, limit)
 
@@ -146,6 +148,7 @@ class Connection:
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
         except redis.RedisError as error:
+            self._met |= isinstance(error, redis.ResponseError)
             raise self._failure(what, error) from error
         finally:
             self._limit.until = None

@@ -66,13 +66,13 @@ class Pipelines:
             # Replies to commands must not lie between those of two servers.
             self.execute(commands)
             commands = ()
-        ordered: list[str] = []
-        for number, pipeline in enumerate(self._all):
-            mine = [name for name in datasets if self._number(name) == number]
-            requests = [wire.dataset_request(name, tensors) for name in mine]
+        parts: list[list[str]] = [[] for _ in self._all]
+        for name in datasets:
+            parts[self._number(name)].append(name)
+        for pipeline, part in zip(self._all, parts, strict=True):
+            requests = [wire.dataset_request(name, tensors) for name in part]
             pipeline.request(requests, 1 + len(tensors), [command for _, command in commands])
-            ordered += mine
-        return ordered
+        return [name for part in parts for name in part]
 
     def receive(self, into: Replies) -> None:
         """Receive the replies to what was requested.

@@ -77,8 +77,7 @@ def discovered(published: Address) -> Address:
     """
     first = replace(published, address=published.address.split(",")[0], clustered=False)
     with StoreClient.at(first, time_limit_s=ANSWER_S) as client:
-        client.ping()
-        info = client.connection.info("cluster")
+        [info] = client.info()
     return replace(published, clustered=bool(info.get("cluster_enabled", 0)))
 
 

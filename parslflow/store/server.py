@@ -209,7 +209,7 @@ class StoreServer:
 
 def usage(client: StoreClient) -> dict[str, str | int | float]:
     """What a store has done: peak memory in MiB, commands, connections; of all its shards."""
-    found = [server.info() for server in client.shards.all()]
+    found = client.info()
     return {
         "peak_memory_mb": round(sum(info["used_memory_peak"] for info in found) / 2**20, 1),
         "commands": sum(info["total_commands_processed"] for info in found),
