@@ -23,10 +23,6 @@ if os.getppid() == int(sys.argv[1]):
 """
 
 
-_alone: list[subprocess.Popen[bytes]] = []
-"""Python warns when it forgets a process that runs, which these do on purpose."""
-
-
 class ServerProcess:
     """A server that was started.
 
@@ -53,8 +49,6 @@ class ServerProcess:
                 start_new_session=alone,
                 umask=0o077,  # what it keeps is for its owner alone
             )
-        if alone:
-            _alone.append(self._process)
         assert self._process.stdin is not None  # noqa: S101
         with suppress(BrokenPipeError):  # it ended at once: `check` says why
             self._process.stdin.write("\n".join([*settings, ""]).encode())
@@ -73,6 +67,10 @@ class ServerProcess:
                 f"The store's server ended by itself (exit code {self._process.returncode}), see "
                 f"{self._log}: {' | '.join(lines[-3:])}"
             )
+
+    def let_go(self) -> None:
+        """Leave it alone from now on: without this Python warns when it forgets what still runs."""
+        self._process.returncode = 0
 
     def stop(self) -> None:
         """End it, within moments."""

@@ -136,6 +136,9 @@ class StoreServer:
             self.stop()
             raise
         self.published.publish(self.address_file)
+        if alone:
+            for process in self._processes:
+                process.let_go()
 
     def stop(self) -> None:
         """End it; what it keeps is written first."""
