@@ -9,6 +9,7 @@ from typing import Any
 import gcm_filters
 import h5py
 import numpy as np
+import redis
 import smartredis
 import xarray
 from numpy.typing import NDArray
@@ -27,7 +28,6 @@ from parslflow.sampling.features import FIELDS
 from parslflow.sampling.features import SMOOTHED
 from parslflow.sampling.sampler import SampleInputs
 from parslflow.sampling.sampler import sample
-from parslflow.store.client import StoreClient
 from parslflow.store.server import StoreServer
 
 FLOWS = {24: Flow(4, 6, times=30), 256: Flow(16, 16, times=10)}
@@ -100,11 +100,11 @@ class Reference:
         return rows[keep], eke[keep], day, j[keep], i[keep]
 
 
-def fetch(client: StoreClient, flow: Flow) -> int:
+def fetch(client: redis.Redis, flow: Flow) -> int:
     """The bare transport: all bytes of all times by redis-py with hiredis, a pipeline a time."""
     received = 0
     for time in range(flow.times):
-        pipeline = client.connection.pipeline(transaction=False)
+        pipeline = client.pipeline(transaction=False)
         for name in flow.names(time):
             pipeline.execute_command("HGETALL", f"{{{name}}}.meta")
             for field in FIELDS:
@@ -149,4 +149,5 @@ def transport() -> Figure:
             client.connection.flushdb()
             flow.send(server)
 
-        return duration(lambda: sample(inputs, silent), lambda: fetch(client, flow), RUNS, fill)
+        with redis.Redis(unix_socket_path=server.address.removeprefix("unix://")) as plain:
+            return duration(lambda: sample(inputs, silent), lambda: fetch(plain, flow), RUNS, fill)
