@@ -17,10 +17,7 @@
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
-#include <torch/csrc/jit/api/function_impl.h>
 #include <torch/csrc/jit/api/module.h>
-#include <torch/csrc/jit/ir/alias_analysis.h>
-#include <torch/csrc/jit/passes/inliner.h>
 #include <torch/csrc/jit/serialization/import.h>
 
 namespace {
@@ -38,17 +35,17 @@ constexpr std::array dtypes{
 
 struct Model {
     torch::jit::Module module;
-    std::vector<bool> writes_to_input;   // the model gets a copy of these
-    std::vector<at::Tensor> outputs;     // of the latest run: the caller reads their bytes
+    std::vector<at::Tensor> outputs;   // of the latest run: the caller reads their bytes
 };
 
+// A copy, which the model may write to or keep.
 at::Tensor given(const tensor& input) {
     const auto dtype = std::ranges::find(dtypes, std::string_view(input.type), &DType::name);
     if (dtype == dtypes.end()) {
         throw std::invalid_argument(std::string("an input is of the unknown type ") + input.type);
     }
     const std::vector<std::int64_t> shape(input.extents, input.extents + input.rank);
-    return at::from_blob(const_cast<char*>(input.bytes), shape, dtype->scalar);
+    return at::from_blob(const_cast<char*>(input.bytes), shape, dtype->scalar).clone();
 }
 
 void append_tensors(const c10::IValue& value, std::vector<at::Tensor>& tensors) {
@@ -127,13 +124,7 @@ void* load(const char* path) {
     at::set_num_threads(1);
     std::ifstream file(path, std::ios::binary);
     auto model = std::make_unique<Model>(torch::jit::load(file, at::kCPU));
-    torch::jit::Function& forward = model->module.get_method("forward").function();
-    const std::shared_ptr<torch::jit::Graph> graph = torch::jit::toGraphFunction(forward).graph()->copy();
-    torch::jit::Inline(*graph);
-    const torch::jit::AliasDb aliases(graph);
-    for (const torch::jit::Value* input : graph->inputs().slice(1)) {
-        model->writes_to_input.push_back(aliases.hasWriters(input));
-    }
+    model->module.get_method("forward");   // throws if it has none
     return model.release();
 }
 
@@ -141,10 +132,7 @@ int run(Model& model, int input_count, const tensor* inputs, int output_count, t
     const at::NoGradGuard no_grad;
     std::vector<c10::IValue> stack{model.module._ivalue()};
     for (int index = 0; index < input_count; ++index) {
-        const auto at = static_cast<std::size_t>(index);
-        const at::Tensor input = given(inputs[index]);
-        const bool writes = at < model.writes_to_input.size() && model.writes_to_input[at];
-        stack.emplace_back(writes ? input.clone() : input);
+        stack.emplace_back(given(inputs[index]));
     }
     model.outputs.clear();
     append_tensors(model.module.get_method("forward").function()(std::move(stack)), model.outputs);
