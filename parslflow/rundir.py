@@ -27,6 +27,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_private(path: Path, text: str) -> None:
+    """Write a file, whole and for the owner's eyes only."""
+    with atomic_path(path) as temporary:
+        temporary.touch(mode=0o600)
+        temporary.write_text(text, encoding="utf-8")
+
+
 @dataclass(frozen=True)
 class RunDir:
     """The folder of one run. Each property is a place in it."""

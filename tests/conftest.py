@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from collections.abc import Iterator
 
 import pytest
@@ -26,6 +28,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def long(request: pytest.FixtureRequest) -> bool:
     """Whether there is time."""
     return bool(request.config.getoption("--long"))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Fail unless it happens within 20 s."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen within 20 s"
+        time.sleep(0.01)
 
 
 def present(store: StoreClient) -> list[bytes]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
-from parslflow.rundir import atomic_path
+from parslflow.rundir import write_private
 
 Place = str | tuple[str, int]
 """The path of a socket, or host and port."""
@@ -111,9 +111,7 @@ class Address:
 
     def publish(self, path: Path) -> None:
         """Write the file, whole and for the owner's eyes only."""
-        with atomic_path(path) as temporary:
-            temporary.touch(mode=0o600)
-            temporary.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
+        write_private(path, json.dumps(asdict(self)) + "\n")
 
     def environment(self) -> dict[str, str]:
         """The environment variables by which simulations find the store.

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
-from parslflow.rundir import atomic_path
+from parslflow.rundir import write_private
 from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
 from parslflow.store.listening import Listen
@@ -132,9 +132,7 @@ def start(
             persist=persist,
             published=server.published,
         )
-        with atomic_path(_state_file(folder)) as temporary:
-            temporary.touch(mode=0o600)
-            temporary.write_text(json.dumps(asdict(state), indent=2) + "\n", encoding="utf-8")
+        write_private(_state_file(folder), json.dumps(asdict(state), indent=2) + "\n")
     return server.published
 
 

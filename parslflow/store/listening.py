@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from parslflow.errors import ParslflowError
-from parslflow.rundir import atomic_path
+from parslflow.rundir import write_private
 
 Listen = Literal["unix", "loopback", "network"]
 
@@ -116,9 +116,7 @@ def _is_free(port: int, with_bus: bool) -> bool:
 def new_password(file: Path) -> str:
     """A password, written to ``file`` for its owner's eyes only."""
     password = secrets.token_urlsafe(32)
-    with atomic_path(file) as temporary:
-        temporary.touch(mode=0o600)
-        temporary.write_text(password)
+    write_private(file, password)
     return password
 
 

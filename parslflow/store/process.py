@@ -80,3 +80,8 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def quoted(path: Path) -> str:
+    """A path as a word of the server's configuration."""
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -17,6 +17,7 @@ from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
 from parslflow.store.listening import Listen
 from parslflow.store.process import ServerProcess
+from parslflow.store.process import quoted
 
 START_S = 60.0
 
@@ -118,7 +119,7 @@ class StoreServer:
                 "daemonize no",
                 f"maxmemory {self._memory_mb * 2**20 // self._shards}",
                 "maxmemory-policy noeviction",
-                f"loadmodule {_quoted(module)}",
+                f"loadmodule {quoted(module)}",
                 *self._secret(),
             ]
             for number, endpoint in enumerate(self._endpoints()):
@@ -128,7 +129,7 @@ class StoreServer:
                     folder.mkdir(exist_ok=True)
                     if not self._persist:
                         (folder / "nodes.conf").unlink(missing_ok=True)
-                settings = [*common, *endpoint, f"dir {_quoted(folder)}"]
+                settings = [*common, *endpoint, f"dir {quoted(folder)}"]
                 log = folder / "server.log"
                 self._processes.append(ServerProcess(self._binary, settings, log, alone))
             self._wait_until_ready()
@@ -164,7 +165,7 @@ class StoreServer:
             path = listening.socket_path(self._before)
             self._sockets = path.parent
             self.address = f"unix://{path}"
-            return [["port 0", f"unixsocket {_quoted(path)}", "unixsocketperm 700"]]
+            return [["port 0", f"unixsocket {quoted(path)}", "unixsocketperm 700"]]
         ports = listening.ports(self._shards, self._before)
         bind = "bind 127.0.0.1"
         host = "127.0.0.1"
@@ -233,8 +234,3 @@ def module_path() -> Path:
             f"The store's module {path} is not built: run 'python setup.py build_ext --inplace'."
         )
     return path
-
-
-def _quoted(path: Path) -> str:
-    """A path as a word of the server's configuration."""
-    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'

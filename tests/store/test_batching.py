@@ -16,6 +16,7 @@ import torch
 
 from parslflow.errors import ParslflowError
 from parslflow.store.client import StoreClient
+from tests.conftest import wait_until
 from tests.store.conftest import Scripted
 
 LIMIT_S = 20
@@ -83,13 +84,6 @@ class Ranks:
 
     def close(self) -> None:
         self._pool.shutdown()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"it did not happen within {LIMIT_S} s"
-        time.sleep(0.005)
 
 
 def rows(number: int, value: float = 0.0) -> np.ndarray:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ import torch
 
 from parslflow.store.client import StoreClient
 from parslflow.store.server import StoreServer
+from tests.conftest import wait_until
 from tests.store.conftest import DEBIAN_REDIS
 from tests.store.conftest import Scripted
 
@@ -90,13 +89,6 @@ def works(store: StoreClient) -> None:
     store.run_model("m", ["x"], ["y"])
     store.connection.execute_command("AI.SCRIPTRUN", "s", "double", "INPUTS", "y", "OUTPUTS", "z")
     np.testing.assert_array_equal(store.get_tensor("z"), 4 * np.arange(4.0))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen within 20 s"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("binary", BINARIES)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from parslflow.store.listening import Listen
 from parslflow.store.serve import ServeInputs
 from parslflow.store.serve import serve
 from parslflow.store.server import StoreServer
+from tests.conftest import wait_until
 from tests.store.conftest import DEBIAN_REDIS
 
 
@@ -40,13 +40,6 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(") ")[1][0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen within 20 s"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("listen", ["unix", "loopback"])
