@@ -28,29 +28,23 @@ unsigned cluster_slot(const char *key, size_t length)
     return remainder % SLOTS;
 }
 
-/* A tag of a few bytes in the slot. The CRC is solved backwards: adding the polynomial at each set
- * bit clears the low 16 bits, and the bits above are bytes that leave the slot as remainder. Adding
- * it at higher bits too gives longer solutions, until one has no brace in it. */
+/* The tag by which stock clients find a server's models. The CRC is solved backwards: adding the
+ * polynomial at each set bit clears the low 16 bits, and the bits above are bytes that leave the slot
+ * as remainder. While a brace is among them, they go on at the next bit. */
 static struct prefix prefix_of_slot(unsigned slot)
 {
-    struct prefix prefix = {0};
     unsigned long long solution = slot;
-    for (int bit = 0;; ++bit) {
-        if (bit >= 16) {
-            unsigned long long bytes = solution >> 16;
-            size_t count = 2;
-            while (count < 5 && bytes >> (8 * count) != 0)
-                ++count;
-            for (size_t i = 0; i < count; ++i)
-                prefix.bytes[1 + i] = (char)(bytes >> (8 * (count - 1 - i)));
-            if (memchr(prefix.bytes + 1, '{', count) == NULL &&
-                memchr(prefix.bytes + 1, '}', count) == NULL) {
-                prefix.bytes[0] = '{';
-                prefix.bytes[1 + count] = '}';
-                prefix.bytes[2 + count] = '.';
-                prefix.length = 3 + count;
-                return prefix;
-            }
+    for (size_t bit = 0;; ++bit) {
+        size_t count = (bit + 7) / 8;
+        struct prefix prefix = {.length = 1};
+        prefix.bytes[0] = '{';
+        for (size_t i = count; i > 0; --i)
+            prefix.bytes[prefix.length++] = (char)(solution >> (8 * (i + 1)));
+        if (bit >= 16 && memchr(prefix.bytes + 1, '{', count) == NULL &&
+            memchr(prefix.bytes + 1, '}', count) == NULL) {
+            prefix.bytes[prefix.length++] = '}';
+            prefix.bytes[prefix.length++] = '.';
+            return prefix;
         }
         if (solution >> bit & 1)
             solution ^= POLYNOMIAL << bit;

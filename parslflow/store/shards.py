@@ -39,18 +39,17 @@ def shard_prefix(first_slot: int) -> bytes:
     """What stands for a shard in the names of its models and scripts: ``{prefix}.name``.
 
     It is the stock SmartRedis client's, so that either finds what the other put: the CRC16 is
-    solved backwards for two characters that lie in the shard's first slot, or in the next one for
-    which they are characters that can stand between braces.
+    solved backwards for two bytes that lie in the shard's first slot, and bit by bit for more while
+    one of them is a brace.
     """
-    for slot in range(first_slot, SLOTS):
-        rest = slot
-        for bit in range(16):
-            if rest >> bit & 1:
-                rest ^= _POLYNOMIAL << bit
-        characters = bytes([rest >> 24 & 0xFF, rest >> 16 & 0xFF])
-        if b"{" not in characters and b"}" not in characters:
-            return characters
-    raise AssertionError(f"no slot from {first_slot} on has a prefix")
+    rest, bits = first_slot, 0
+    while True:
+        if rest >> bits & 1:
+            rest ^= _POLYNOMIAL << bits
+        bits += 1
+        prefix = (rest >> 16).to_bytes((bits + 7) // 8, "big")
+        if bits >= 16 and b"{" not in prefix and b"}" not in prefix:
+            return prefix
 
 
 class Shards:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,7 +11,6 @@ import redis
 import smartredis
 
 from parslflow.store.server import StoreServer
-from tests.conformance.cluster import cluster
 from tests.conformance.fortran import Library
 from tests.conformance.fortran import build_ours
 from tests.conformance.fortran import build_stock
@@ -78,9 +76,9 @@ def _place_of(server: StoreServer) -> Iterator[Place]:
 @pytest.fixture(scope="session")
 def clustered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """Three shards of Valkey."""
-    with cluster(tmp_path_factory.mktemp("cluster")) as ports, ExitStack() as stack:
-        nodes = [stack.enter_context(redis.Redis(port=port)) for port in ports]
-        yield Place([f"127.0.0.1:{port}" for port in ports], True, nodes)
+    folder = tmp_path_factory.mktemp("cluster")
+    with StoreServer(folder, shards=3, password=False) as server, server.client() as client:
+        yield Place(server.address.split(","), True, client.shards.all())
 
 
 @pytest.fixture(params=["standalone", "debian", "clustered"])

@@ -14,10 +14,10 @@ import pytest
 import redis
 import smartredis
 import torch
-from redis.crc import key_slot
 from smartredis.error import RedisReplyError
 from smartredis.error import RedisRuntimeError
 
+from parslflow.store.shards import shard_prefix
 from tests.conformance import covering
 from tests.conformance.conftest import Place
 from tests.conformance.conftest import Scripted
@@ -308,28 +308,6 @@ def test_models_that_fail_are_errors(client: smartredis.Client, scripted: Script
         client.delete_model("none")
 
 
-def stock_prefix(slot: int) -> bytes:
-    """The tag under which it keeps the models of the shard whose first slot this is.
-
-    CRC16 solved for two bytes, and for more where one of them is a brace.
-    """
-    remainder, shifts, length = slot, 0, 2
-    while True:
-        while shifts < 16:
-            remainder ^= 0x11021 << shifts if remainder >> shifts & 1 else 0
-            shifts += 1
-        prefix = (remainder >> 16).to_bytes(length, "big")
-        if not set(prefix) & set(b"{}"):
-            return prefix
-        remainder ^= 0x11021 << shifts if remainder >> shifts & 1 else 0
-        shifts += 1
-        length = (shifts + 7) // 8
-
-
-def test_the_prefix_of_each_slot_lies_in_it() -> None:
-    assert all(key_slot(stock_prefix(slot)) == slot for slot in range(16384))
-
-
 @pytest.mark.parametrize("place", ["clustered"], indirect=True)
 @covers("set_model", "set_script")
 def test_models_lie_on_every_shard(
@@ -339,7 +317,7 @@ def test_models_lie_on_every_shard(
     client.set_script("s", SOURCE)
     slots = sorted(place.nodes[0].cluster("SLOTS"))
     for node, (first, *_) in zip(place.nodes, slots, strict=True):
-        tag = b"{" + stock_prefix(first) + b"}."
+        tag = b"{" + shard_prefix(first) + b"}."
         assert set(node.keys("*")) == {tag + b"m", tag + b"s"}
 
 

@@ -14,9 +14,14 @@ import numpy as np
 import pytest
 import redis
 
+from parslflow.store.shards import SLOTS
+from parslflow.store.shards import shard_prefix
+
 from .conftest import random_features
+from .running import CLIENT
 from .running import LIMIT_S
 from .running import OK
+from .running import PROGRAMS
 from .running import Server
 from .running import environment
 from .running import free_port
@@ -24,8 +29,9 @@ from .running import run
 
 Program = Callable[..., Path]
 
-# Slots whose prefixes, solved backwards, have a brace in them are at the start of two ranges.
-RANGES = ((0, 145), (146, 8999), (9000, 16383))
+# The names of models begin with zeros on the first server, and on the others with the longer prefixes
+# of slots whose shortest has a brace in it.
+RANGES = ((0, 5421), (5422, 10879), (10880, 16383))
 
 STOCK = """
 import io, sys
@@ -119,6 +125,21 @@ def test_data_sets_and_models_are_shared_with_the_stock_client(
     kept = [key for server in servers for key in server.connection.scan_iter()]
     assert not [key for key in kept if b"parslflow." in key and not key.endswith(b".appends")]
     assert sum(key.endswith(b".network") for key in kept) == len(servers)
+
+
+def test_models_have_the_same_prefixes_in_c_and_python(library: Path) -> None:
+    built = library / "prefixes"
+    subprocess.run(
+        [
+            *("gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I", CLIENT),
+            *subprocess.check_output(["pkg-config", "--cflags", "hiredis"], text=True).split(),
+            *(PROGRAMS / "prefixes.c", "-o", built, "-L", library, "-lparslflow_client", "-lhiredis"),
+        ],
+        check=True,
+        timeout=LIMIT_S,
+    )  # fmt: skip
+    expected = [(b"{" + shard_prefix(slot) + b"}.").hex() for slot in range(SLOTS)]
+    assert run("", built).splitlines() == expected
 
 
 def test_tensors_of_each_type_and_rank(address: str, program: Program) -> None:
