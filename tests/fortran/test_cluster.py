@@ -29,8 +29,8 @@ from .running import run
 
 Program = Callable[..., Path]
 
-# The names of models begin with zeros on the first server, and on the others with the longer prefixes
-# of slots whose shortest has a brace in it.
+# The names of models begin with zeros on the first server, and on the others with the longer
+# prefixes of slots whose shortest has a brace in it.
 RANGES = ((0, 5421), (5422, 10879), (10880, 16383))
 
 STOCK = """
@@ -133,7 +133,8 @@ def test_models_have_the_same_prefixes_in_c_and_python(library: Path) -> None:
         [
             *("gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I", CLIENT),
             *subprocess.check_output(["pkg-config", "--cflags", "hiredis"], text=True).split(),
-            *(PROGRAMS / "prefixes.c", "-o", built, "-L", library, "-lparslflow_client", "-lhiredis"),
+            *(PROGRAMS / "prefixes.c", "-o", built),
+            *("-L", library, "-lparslflow_client", "-lhiredis"),
         ],
         check=True,
         timeout=LIMIT_S,
