@@ -1,51 +1,32 @@
-/* Data sets: named tensors and metadata that travel together. */
-#include "internal.h"
+/* Data sets: named tensors and metadata that travel together, as they are made and written. */
+#include "dataset.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define TENSOR_NAMES ".tensor_names" /* the field that lists the tensors */
-
-/* The first byte of a metadata field on the wire. */
-enum field_type { DOUBLE = 1, INT32 = 3, STRING = 7 };
-
-struct member {
-    struct member *next;
-    char *name;
-    struct tensor tensor; /* of a tensor only; its bytes are these */
-    char *key;            /* of a tensor only: {data set}.name */
-    char *bytes;
-    size_t size;
-};
-
-struct pf_dataset {
-    struct failure failure;
-    char *name;
-    struct member *tensors;
-    struct member *fields;
-};
 
 static void free_members(struct member *member)
 {
     while (member != NULL) {
         struct member *next = member->next;
         free(member->name);
-        free(member->key);
         free(member->bytes);
+        free(member->text);
+        free(member->key);
+        freeReplyObject(member->reply);
         free(member);
         member = next;
     }
 }
 
-static struct member *find(struct member *member, const char *name)
+struct member *member_find(struct member *members, const char *name)
 {
-    while (member != NULL && strcmp(member->name, name) != 0)
-        member = member->next;
-    return member;
+    while (members != NULL && strcmp(members->name, name) != 0)
+        members = members->next;
+    return members;
 }
 
-static struct member *prepend(struct member **members, const char *name)
+struct member *member_add(struct member **members, const char *name)
 {
     struct member *member = calloc(1, sizeof *member);
     if (member == NULL)
@@ -113,8 +94,8 @@ static int begin_add(struct pf_dataset *dataset, const char *kind, const char *n
 static int extend_field(struct pf_dataset *dataset, const char *name, enum field_type type,
                         const void *value, size_t size)
 {
-    struct member *field = find(dataset->fields, name);
-    if (field != NULL && field->bytes[0] != (char)type)
+    struct member *field = member_find(dataset->fields, name);
+    if (field != NULL && (field->size == 0 || field->bytes[0] != (char)type))
         return failure_set(&dataset->failure, PF_WRONG_TYPE,
                            "the field already holds values of another type");
     size_t old = field == NULL ? 1 : field->size;
@@ -122,7 +103,7 @@ static int extend_field(struct pf_dataset *dataset, const char *name, enum field
     if (bytes == NULL)
         return failure_set_no_memory(&dataset->failure);
     if (field == NULL) {
-        field = prepend(&dataset->fields, name);
+        field = member_add(&dataset->fields, name);
         if (field == NULL) {
             free(bytes);
             return failure_set_no_memory(&dataset->failure);
@@ -132,6 +113,8 @@ static int extend_field(struct pf_dataset *dataset, const char *name, enum field
     memcpy(bytes + old, value, size);
     field->bytes = bytes;
     field->size = old + size;
+    free(field->text);
+    field->text = NULL;
     return PF_OK;
 }
 
@@ -156,7 +139,7 @@ int pf_dataset_add_tensor(struct pf_dataset *dataset, const char *name, const CF
     int error = begin_add(dataset, "tensor", name);
     if (error != PF_OK)
         return error;
-    if (find(dataset->tensors, name) != NULL)
+    if (member_find(dataset->tensors, name) != NULL)
         return failure_set(&dataset->failure, PF_BAD_ARGUMENT, "it has a tensor of this name");
     error = tensor_pack(&tensor, &copied, array, &dataset->failure);
     if (error != PF_OK)
@@ -167,17 +150,18 @@ int pf_dataset_add_tensor(struct pf_dataset *dataset, const char *name, const CF
             return failure_set_no_memory(&dataset->failure);
         memcpy(copied, tensor.bytes, tensor.size);
     }
-    size_t key_size = strlen(dataset->name) + strlen(name) + sizeof "{}.";
-    char *key = malloc(key_size);
-    struct member *member = key == NULL ? NULL : prepend(&dataset->tensors, name);
+    char *key = dataset_key(dataset, name);
+    struct member *member = key == NULL ? NULL : member_add(&dataset->tensors, name);
     if (member == NULL) {
         free(key);
         free(copied);
         return failure_set_no_memory(&dataset->failure);
     }
-    snprintf(key, key_size, "{%s}.%s", dataset->name, name);
     tensor.bytes = copied;
-    *member = (struct member){member->next, member->name, tensor, key, copied, tensor.size};
+    member->bytes = copied;
+    member->size = tensor.size;
+    member->key = key;
+    member->tensor = tensor;
     return extend_string_field(dataset, TENSOR_NAMES, name);
 }
 
@@ -185,6 +169,18 @@ int pf_dataset_add_int32(struct pf_dataset *dataset, const char *field, int32_t 
 {
     int error = begin_add(dataset, "metadata", field);
     return error != PF_OK ? error : extend_field(dataset, field, INT32, &value, sizeof value);
+}
+
+int pf_dataset_add_int64(struct pf_dataset *dataset, const char *field, int64_t value)
+{
+    int error = begin_add(dataset, "metadata", field);
+    return error != PF_OK ? error : extend_field(dataset, field, INT64, &value, sizeof value);
+}
+
+int pf_dataset_add_float(struct pf_dataset *dataset, const char *field, float value)
+{
+    int error = begin_add(dataset, "metadata", field);
+    return error != PF_OK ? error : extend_field(dataset, field, FLOAT, &value, sizeof value);
 }
 
 int pf_dataset_add_double(struct pf_dataset *dataset, const char *field, double value)
@@ -197,6 +193,15 @@ int pf_dataset_add_string(struct pf_dataset *dataset, const char *field, const c
 {
     int error = begin_add(dataset, "metadata", field);
     return error != PF_OK ? error : extend_string_field(dataset, field, value);
+}
+
+char *dataset_key(const struct pf_dataset *dataset, const char *name)
+{
+    size_t size = strlen(dataset->name) + strlen(name) + sizeof "{}.";
+    char *key = malloc(size);
+    if (key != NULL)
+        snprintf(key, size, "{%s}.%s", dataset->name, name);
+    return key;
 }
 
 const char *dataset_name(const struct pf_dataset *dataset)
@@ -246,7 +251,7 @@ void dataset_add_put(const struct pf_dataset *dataset, struct request *request,
         request_text(request, field->name);
         request_bytes(request, field->bytes, field->size);
     }
-    request_text(request, ".COMPLETE");
+    request_text(request, COMPLETE);
     request_text(request, "1");
     for (const struct member *member = dataset->tensors; member != NULL; member = member->next)
         tensor_add_set(request, &(struct prefix){0}, member->key, &member->tensor);

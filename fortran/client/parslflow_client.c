@@ -1,9 +1,7 @@
-/* The calls on tensors, data sets and lists. */
-#include "internal.h"
+/* The calls on tensors, and those that put data sets and lists. */
+#include "dataset.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const struct prefix none = {0};
 
@@ -94,14 +92,12 @@ static int begin_dataset(struct pf_client *client, const struct pf_dataset *data
 static int put(struct pf_client *client, const struct pf_dataset *dataset, const char *list)
 {
     struct request request = {0};
-    size_t size = strlen(dataset_name(dataset)) + sizeof "{}";
-    char *tag = malloc(size);
-    if (tag == NULL)
+    char *key = dataset_key(dataset, "meta");
+    if (key == NULL)
         return failure_set_no_memory(&client->failure);
-    snprintf(tag, size, "{%s}", dataset_name(dataset));
     dataset_add_put(dataset, &request, client, list);
-    int error = client_do(client, &request, tag);
-    free(tag);
+    int error = client_do(client, &request, key);
+    free(key);
     return error;
 }
 

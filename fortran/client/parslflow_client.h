@@ -4,8 +4,8 @@
  * Every function returns a pf_error; pf_client_message and pf_dataset_message say in one sentence
  * what went wrong. Nothing aborts, and nothing prints but the two lines of a wait, below.
  *
- * Arrays come as the C descriptors of ISO_Fortran_binding.h: float, double or int32_t of any rank
- * and stride. On the wire they are row-major with the same indices: Fortran a(i,j) is Python
+ * Arrays come as the C descriptors of ISO_Fortran_binding.h: float, double, int8_t, int16_t, int32_t
+ * or int64_t of any rank and stride. On the wire they are row-major with the same indices: Fortran a(i,j) is Python
  * a[i-1,j-1]. Row-major arrays, which C programs have, are sent from where they lie.
  *
  * What is guaranteed. Every call ends within the time limit of pf_connect.
@@ -40,12 +40,13 @@ enum pf_error {
     PF_TIMEOUT = 2,      /* no answer within the time limit */
     PF_SERVER = 3,       /* the server refused the command */
     PF_STORE_FULL = 4,   /* the store stayed out of memory for the whole time limit */
-    PF_MISSING_KEY = 5,  /* there is no such tensor or model */
-    PF_WRONG_TYPE = 6,   /* the array has not the tensor's type, or one that no tensor has */
-    PF_WRONG_SHAPE = 7,  /* the array has another shape than the tensor, or none */
+    PF_MISSING_KEY = 5,  /* there is no such tensor, model, data set or metadata */
+    PF_WRONG_TYPE = 6,   /* the array has another type than what is there, or one of no tensor */
+    PF_WRONG_SHAPE = 7,  /* the array has another shape than what is there, or none */
     PF_BAD_ARGUMENT = 8, /* a name, an address or a file is unusable */
     PF_NO_MEMORY = 9,    /* this program is out of memory */
-    PF_INFERENCE = 10    /* a model in this process could not be loaded, or failed */
+    PF_INFERENCE = 10,   /* a model in this process could not be loaded, or failed */
+    PF_DAMAGED = 11      /* metadata or a list are not what the wire format has */
 };
 
 struct pf_client;
@@ -100,6 +101,8 @@ const char *pf_dataset_message(const struct pf_dataset *dataset);
 int pf_dataset_add_tensor(struct pf_dataset *dataset, const char *name, const CFI_cdesc_t *array);
 /* Adding to a metadata field again appends. */
 int pf_dataset_add_int32(struct pf_dataset *dataset, const char *field, int32_t value);
+int pf_dataset_add_int64(struct pf_dataset *dataset, const char *field, int64_t value);
+int pf_dataset_add_float(struct pf_dataset *dataset, const char *field, float value);
 int pf_dataset_add_double(struct pf_dataset *dataset, const char *field, double value);
 int pf_dataset_add_string(struct pf_dataset *dataset, const char *field, const char *value);
 
@@ -108,5 +111,37 @@ int pf_append_to_list(struct pf_client *client, const char *list, const struct p
 /* Both; see above. */
 int pf_put_dataset_to_list(struct pf_client *client, const char *list,
                            const struct pf_dataset *dataset);
+
+/* Gets a data set: its metadata in one round trip, all its tensors in a second one. *dataset: NULL or
+ * a data set whose contents are replaced; unchanged on errors. */
+int pf_get_dataset(struct pf_client *client, struct pf_dataset **dataset, const char *name);
+/* How many data sets are on the list: 0 where there is no list. */
+int pf_list_length(struct pf_client *client, const char *list, int64_t *length);
+/* The names of the data sets on the list, in the order of their appends. *names is one block, which
+ * the caller frees with free(); it is NULL on errors. */
+int pf_get_list(struct pf_client *client, const char *list, int64_t *count, char ***names);
+
+/* What is in a data set, got or made here. Strings that are handed out live until the data set is
+ * added to, filled anew or freed. */
+int pf_dataset_tensor_count(struct pf_dataset *dataset, int64_t *count);
+/* count: as many as there are; the names come in the order in which they were added. */
+int pf_dataset_tensor_names(struct pf_dataset *dataset, int64_t count, const char *names[]);
+/* *type: FLOAT, DOUBLE, INT8, INT16, INT32, INT64, UINT8 or UINT16; extents: room for CFI_MAX_RANK. */
+int pf_dataset_describe_tensor(struct pf_dataset *dataset, const char *name, const char **type,
+                               int *rank, int64_t extents[]);
+/* array: as that of pf_get_tensor. */
+int pf_dataset_get_tensor(struct pf_dataset *dataset, const char *name, CFI_cdesc_t *array);
+int pf_dataset_metadata_count(struct pf_dataset *dataset, const char *field, int64_t *count);
+/* values: of the field's type, and count as many as it has. */
+int pf_dataset_get_int32(struct pf_dataset *dataset, const char *field, int64_t count,
+                         int32_t values[]);
+int pf_dataset_get_int64(struct pf_dataset *dataset, const char *field, int64_t count,
+                         int64_t values[]);
+int pf_dataset_get_float(struct pf_dataset *dataset, const char *field, int64_t count,
+                         float values[]);
+int pf_dataset_get_double(struct pf_dataset *dataset, const char *field, int64_t count,
+                          double values[]);
+int pf_dataset_get_strings(struct pf_dataset *dataset, const char *field, int64_t count,
+                           const char *values[]);
 
 #endif

@@ -16,12 +16,16 @@ struct layout {
 
 static const char *type_name(CFI_type_t type)
 {
-    if (type == CFI_type_double)
-        return "DOUBLE";
-    if (type == CFI_type_float)
-        return "FLOAT";
-    if (type == CFI_type_int32_t)
-        return "INT32";
+    static const struct {
+        CFI_type_t type;
+        const char *name;
+    } names[] = {
+        {CFI_type_double, "DOUBLE"}, {CFI_type_float, "FLOAT"},   {CFI_type_int8_t, "INT8"},
+        {CFI_type_int16_t, "INT16"}, {CFI_type_int32_t, "INT32"}, {CFI_type_int64_t, "INT64"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; ++i)
+        if (names[i].type == type)
+            return names[i].name;
     return NULL;
 }
 
@@ -29,7 +33,8 @@ int tensor_describe(struct tensor *tensor, const CFI_cdesc_t *array, struct fail
 {
     const char *type = type_name(array->type);
     if (type == NULL)
-        return failure_set(failure, PF_WRONG_TYPE, "the array is neither real32, real64 nor int32");
+        return failure_set(failure, PF_WRONG_TYPE,
+                           "the array is neither real32 or real64 nor int8, int16, int32 or int64");
     if (array->rank == 0)
         return failure_set(failure, PF_WRONG_SHAPE, "a scalar was given where an array is needed");
     *tensor = (struct tensor){.rank = array->rank, .size = array->elem_len};
@@ -88,10 +93,20 @@ static void copy(struct layout to, struct layout from, int dimension, const CFI_
         return;
     }
     ptrdiff_t first_extent = last == 0 ? 1 : array->dim[0].extent;
-    if (array->elem_len == 4)
-        copy_plane(&to, &from, 0, last, first_extent, array->dim[last].extent, 4);
-    else
-        copy_plane(&to, &from, 0, last, first_extent, array->dim[last].extent, 8);
+    ptrdiff_t last_extent = array->dim[last].extent;
+    switch (array->elem_len) {
+    case 1:
+        copy_plane(&to, &from, 0, last, first_extent, last_extent, 1);
+        break;
+    case 2:
+        copy_plane(&to, &from, 0, last, first_extent, last_extent, 2);
+        break;
+    case 4:
+        copy_plane(&to, &from, 0, last, first_extent, last_extent, 4);
+        break;
+    default:
+        copy_plane(&to, &from, 0, last, first_extent, last_extent, 8);
+    }
 }
 
 static struct layout array_layout(const CFI_cdesc_t *array)
