@@ -13,6 +13,7 @@ module parslflow_client
   use parslflow_dataset, only: store_dataset
   use parslflow_errors
   use parslflow_store, only: store_client
+  use parslflow_text, only: store_text
   implicit none
   public
 end module parslflow_client

@@ -3,7 +3,7 @@ module parslflow_dataset
   use, intrinsic :: iso_c_binding, only: c_char, c_double, c_float, c_int, c_int32_t, c_int64_t, &
                                          c_null_ptr, c_ptr
   use parslflow_errors, only: PF_OK
-  use parslflow_text, only: c_text, fortran_text, fortran_texts
+  use parslflow_text, only: c_text, fortran_text, fortran_texts, store_text
   implicit none
   private
 
@@ -264,7 +264,7 @@ contains
   !> The names of the tensors, in the order in which they were added.
   function tensor_names(self, names) result(error)
     class(store_dataset), intent(in) :: self
-    character(len=:), allocatable, intent(out) :: names(:) !! not allocated on errors
+    type(store_text), allocatable, intent(out) :: names(:) !! not allocated on errors
     integer(c_int) :: error
     integer(c_int64_t) :: count
     type(c_ptr), allocatable :: found(:)
@@ -362,8 +362,7 @@ contains
   function get_character(self, name, values) result(error)
     class(store_dataset), intent(in) :: self
     character(len=*), intent(in) :: name !! field
-    character(len=:), allocatable, intent(out) :: values(:)
-      !! padded to the longest; not allocated on errors
+    type(store_text), allocatable, intent(out) :: values(:) !! not allocated on errors
     integer(c_int) :: error
     integer(c_int64_t) :: count
     type(c_ptr), allocatable :: found(:)

@@ -4,7 +4,8 @@ module parslflow_store
                                          c_null_ptr, c_ptr
   use parslflow_dataset, only: store_dataset
   use parslflow_errors, only: PF_OK
-  use parslflow_text, only: addresses, c_text, c_texts, fortran_text, fortran_texts
+  use parslflow_text, only: addresses, c_text, c_texts, fortran_text, fortran_texts, &
+                            store_text
   implicit none
   private
 
@@ -320,8 +321,7 @@ contains
   function get_list(self, list, names) result(error)
     class(store_client), intent(in) :: self
     character(len=*), intent(in) :: list
-    character(len=:), allocatable, intent(out) :: names(:)
-      !! padded to the longest; not allocated on errors
+    type(store_text), allocatable, intent(out) :: names(:) !! not allocated on errors
     integer(c_int) :: error
     integer(c_int64_t) :: count
     type(c_ptr) :: block

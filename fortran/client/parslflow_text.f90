@@ -5,6 +5,11 @@ module parslflow_text
   private
   public :: addresses, c_text, c_texts, fortran_text, fortran_texts
 
+  !> One of several texts, each as long as it is.
+  type, public :: store_text
+    character(len=:), allocatable :: text
+  end type store_text
+
   interface
     function c_strlen(text) bind(c, name="strlen") result(length)
       import :: c_ptr, c_size_t
@@ -54,19 +59,13 @@ contains
     end do
   end function fortran_text
 
-  !> As many texts, padded to the longest.
   function fortran_texts(addresses) result(texts)
     type(c_ptr), intent(in) :: addresses(:)
-    character(len=:), allocatable :: texts(:)
-    integer :: i, longest
+    type(store_text) :: texts(size(addresses))
+    integer :: i
 
-    longest = 0
     do i = 1, size(addresses)
-      longest = max(longest, int(c_strlen(addresses(i))))
-    end do
-    allocate (character(len=longest) :: texts(size(addresses)))
-    do i = 1, size(addresses)
-      texts(i) = fortran_text(addresses(i))
+      texts(i)%text = fortran_text(addresses(i))
     end do
   end function fortran_texts
 

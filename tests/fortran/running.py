@@ -20,7 +20,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 LIMIT_S = 30
 
 OK, CONNECTION, TIMEOUT, SERVER, STORE_FULL, MISSING_KEY, WRONG_TYPE, WRONG_SHAPE = range(8)
-BAD_ARGUMENT, NO_MEMORY, INFERENCE = 8, 9, 10
+BAD_ARGUMENT, NO_MEMORY, INFERENCE, DAMAGED = 8, 9, 10, 11
 
 
 def make(folder: Path, *options: str) -> int:

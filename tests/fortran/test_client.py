@@ -78,6 +78,13 @@ torch.jit.trace(Rows(), torch.ones(5, 4, dtype=torch.float64)).save(sys.argv[1])
 """
 
 
+# The letters of the program `tensors`, what it divides 1, 2, ... by, and the types.
+KINDS = (
+    ("b", 1, np.int8), ("s", 1, np.int16), ("i", 1, np.int32), ("l", 1, np.int64),
+    ("r", 2, np.float32), ("d", 3, np.float64),
+)  # fmt: skip
+
+
 def stock(address: str, script: str, *names: str) -> dict[str, Any]:
     """What the stock client reads."""
     return json.loads(run(address, sys.executable, "-c", script, *names))
@@ -128,7 +135,7 @@ def test_nothing_is_built_twice(library: Path) -> None:
 def test_tensors_of_each_type_and_rank(store: StoreClient, program: Callable[..., Path]) -> None:
     run(store.address, program("tensors"))
     whole = np.arange(1, 25)
-    for letter, divisor, dtype in (("i", 1, np.int32), ("r", 2, np.float32), ("d", 3, np.float64)):
+    for letter, divisor, dtype in KINDS:
         for name, shape in (("1", (24,)), ("2", (4, 6)), ("3", (2, 3, 4))):
             found = store.get_tensor(letter + name)
             assert found.dtype == dtype
@@ -174,13 +181,20 @@ def test_data_sets_and_lists(store: StoreClient, program: Callable[..., Path]) -
         "inner": ("float64", field[1:2, 1:3]),
         "layers": ("float32", layers),
         "marks": ("int32", np.array([7, 8])),
+        "i8": ("int8", np.array([-8])),
+        "i16": ("int16", np.array([-16])),
+        "i64": ("int64", np.array([-(2**40)])),
     }
+    metadata = {
+        "isc": [3], "day": [0.1], "run": ["high-1"], "levels": [1, 2], "single": [0.5],
+        "large": [2**40],
+    }  # fmt: skip
 
     by_stock = stock(store.address, STOCK_READER, "first", "second")
     assert by_stock["list"] == ["first", "second"]
     assert by_stock["first"] == {
         "tensors": {name: [dtype, array.tolist()] for name, (dtype, array) in tensors.items()},
-        "metadata": {"isc": [3], "day": [0.1], "run": ["high-1"], "levels": [1, 2]},
+        "metadata": metadata,
     }
     assert by_stock["second"] == {"tensors": {}, "metadata": {"status": [0]}}
 
@@ -190,8 +204,9 @@ def test_data_sets_and_lists(store: StoreClient, program: Callable[..., Path]) -
     for name, (dtype, array) in tensors.items():
         assert ours.tensors[name].dtype == dtype
         np.testing.assert_array_equal(ours.tensors[name], array)
-    assert ours.metadata["run"] == ["high-1"]
-    assert np.asarray(ours.metadata["isc"]).dtype == np.int32
+    assert {name: list(values) for name, values in ours.metadata.items()} == metadata
+    for name, dtype in (("isc", "int32"), ("large", "int64"), ("single", "float32")):
+        assert np.asarray(ours.metadata[name]).dtype == dtype
     assert store.connection.hget("{first}.meta", ".COMPLETE") == b"1"
 
 

@@ -20,7 +20,7 @@ program stock_writer
   call expect_ok(tile%add_tensor('marks', [7_int32, 8_int32], [2]))
   call expect_ok(tile%add_tensor('i8', [-8_int8], [1]))
   call expect_ok(tile%add_tensor('i16', [-16_int16], [1]))
-  call expect_ok(tile%add_tensor('i64', [-64_int64], [1]))
+  call expect_ok(tile%add_tensor('i64', [-2_int64**40], [1]))
   call expect_ok(tile%add_meta_scalar('isc', 3_int32))
   call expect_ok(tile%add_meta_scalar('day', 0.1_real64))
   call expect_ok(tile%add_meta_string('run', 'high-1'))

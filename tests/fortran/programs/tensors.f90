@@ -1,6 +1,6 @@
 !> Puts a tensor of each type and rank, gets each back, and uses what Fortran knows of odd arrays.
 program tensors
-  use, intrinsic :: iso_fortran_env, only: int32, real32, real64
+  use, intrinsic :: iso_fortran_env, only: int8, int16, int32, int64, real32, real64
   use expectations, only: expect, expect_ok
   use parslflow_client, only: store_client
   implicit none
@@ -10,6 +10,9 @@ program tensors
   end type point
   type(store_client) :: store
   type(point) :: points(5)
+  integer(int8) :: b1(24), b2(4, 6), b3(2, 3, 4), back_b1(24), back_b2(4, 6), back_b3(2, 3, 4)
+  integer(int16) :: s1(24), s2(4, 6), s3(2, 3, 4), back_s1(24), back_s2(4, 6), back_s3(2, 3, 4)
+  integer(int64) :: l1(24), l2(4, 6), l3(2, 3, 4), back_l1(24), back_l2(4, 6), back_l3(2, 3, 4)
   integer(int32) :: i1(24), i2(4, 6), i3(2, 3, 4), back_i1(24), back_i2(4, 6), back_i3(2, 3, 4)
   real(real32) :: r1(24), r2(4, 6), r3(2, 3, 4), back_r1(24), back_r2(4, 6), back_r3(2, 3, 4)
   real(real64) :: d1(24), d2(-1:2, 0:5), d3(2, 3, 4), back_d1(24), back_d2(4, 6), back_d3(2, 3, 4)
@@ -24,12 +27,30 @@ program tensors
   i1 = [(i, i=1, 24)]
   i2 = reshape(i1, [4, 6])
   i3 = reshape(i1, [2, 3, 4])
+  b1 = int(i1, int8)
+  b2 = int(i2, int8)
+  b3 = int(i3, int8)
+  s1 = int(i1, int16)
+  s2 = int(i2, int16)
+  s3 = int(i3, int16)
+  l1 = i1
+  l2 = i2
+  l3 = i3
   r1 = i1/2.0_real32
   r2 = i2/2.0_real32
   r3 = i3/2.0_real32
   d1 = i1/3.0_real64
   d2 = i2/3.0_real64
   d3 = i3/3.0_real64
+  call expect_ok(store%put_tensor('b1', b1), store)
+  call expect_ok(store%put_tensor('b2', b2), store)
+  call expect_ok(store%put_tensor('b3', b3), store)
+  call expect_ok(store%put_tensor('s1', s1), store)
+  call expect_ok(store%put_tensor('s2', s2), store)
+  call expect_ok(store%put_tensor('s3', s3), store)
+  call expect_ok(store%put_tensor('l1', l1), store)
+  call expect_ok(store%put_tensor('l2', l2), store)
+  call expect_ok(store%put_tensor('l3', l3), store)
   call expect_ok(store%put_tensor('i1', i1), store)
   call expect_ok(store%put_tensor('i2', i2), store)
   call expect_ok(store%put_tensor('i3', i3), store)
@@ -39,6 +60,15 @@ program tensors
   call expect_ok(store%put_tensor('d1', d1), store)
   call expect_ok(store%put_tensor('d2', d2), store)
   call expect_ok(store%put_tensor('d3', d3), store)
+  call expect_ok(store%get_tensor('b1', back_b1), store)
+  call expect_ok(store%get_tensor('b2', back_b2), store)
+  call expect_ok(store%get_tensor('b3', back_b3), store)
+  call expect_ok(store%get_tensor('s1', back_s1), store)
+  call expect_ok(store%get_tensor('s2', back_s2), store)
+  call expect_ok(store%get_tensor('s3', back_s3), store)
+  call expect_ok(store%get_tensor('l1', back_l1), store)
+  call expect_ok(store%get_tensor('l2', back_l2), store)
+  call expect_ok(store%get_tensor('l3', back_l3), store)
   call expect_ok(store%get_tensor('i1', back_i1), store)
   call expect_ok(store%get_tensor('i2', back_i2), store)
   call expect_ok(store%get_tensor('i3', back_i3), store)
@@ -48,6 +78,9 @@ program tensors
   call expect_ok(store%get_tensor('d1', back_d1), store)
   call expect_ok(store%get_tensor('d2', back_d2), store)
   call expect_ok(store%get_tensor('d3', back_d3), store)
+  call expect(all(b1 == back_b1) .and. all(b2 == back_b2) .and. all(b3 == back_b3), 'int8')
+  call expect(all(s1 == back_s1) .and. all(s2 == back_s2) .and. all(s3 == back_s3), 'int16')
+  call expect(all(l1 == back_l1) .and. all(l2 == back_l2) .and. all(l3 == back_l3), 'int64')
   call expect(all(i1 == back_i1) .and. all(i2 == back_i2) .and. all(i3 == back_i3), 'int32')
   call expect(all(r1 == back_r1) .and. all(r2 == back_r2) .and. all(r3 == back_r3), 'real32')
   call expect(all(d1 == back_d1) .and. all(d2 == back_d2) .and. all(d3 == back_d3), 'real64')
