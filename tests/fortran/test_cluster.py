@@ -147,6 +147,10 @@ def test_tensors_of_each_type_and_rank(address: str, program: Program) -> None:
     run(address, program("tensors"), SR_DB_TYPE="Clustered")
 
 
+def test_all_of_a_data_set_is_read(address: str, program: Program) -> None:
+    run(address, program("reading"), SR_DB_TYPE="Clustered")
+
+
 def test_a_key_that_moved_to_another_server_is_found(
     address: str, servers: list[Server], program: Program
 ) -> None:
