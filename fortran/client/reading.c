@@ -17,7 +17,7 @@ static int take_field(struct pf_dataset *dataset, const redisReply *name, const 
     struct member *field = member_add(&dataset->fields, name->str);
     if (field == NULL)
         return failure_set_no_memory(failure);
-    field->bytes = malloc(value->len + 1);
+    field->bytes = malloc(value->len > 0 ? value->len : 1); /* of no bytes it may be NULL */
     if (field->bytes == NULL)
         return failure_set_no_memory(failure);
     memcpy(field->bytes, value->str, value->len);

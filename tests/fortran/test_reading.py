@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import HealthCheck
+from hypothesis import example
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -64,6 +65,7 @@ def test_mistakes_and_damage_end_in_a_code_and_one_sentence(
         f"Cannot read tensor 'u8' {of_tile}: it is of type UINT8, but the array of type INT8.",
         f"Cannot read metadata 'day' {of_tile}: it holds values of type double, but the array is "
         "for type int32.",
+        f"Cannot read metadata 'empty' {of_tile}: the metadata 'empty' lack even their type.",
         f"Cannot read metadata 'unknown' {of_tile}: the metadata 'unknown' are of the unknown type "
         "9.",
     ):
@@ -125,17 +127,24 @@ def numbers_blob(code: int, numbers: bytes) -> bytes:
 strings = st.lists(st.text("ab {}.é", max_size=6).map(str.encode), max_size=4).map(strings_blob)
 numbers = st.builds(numbers_blob, st.integers(0, 8), st.binary(max_size=33))
 whole = strings | numbers
-cut = st.builds(lambda blob, end: blob[:end], whole, st.integers(0, 40))
+cut = st.builds(lambda blob, bytes_off: blob[:-bytes_off], whole, st.integers(1, 9))
 changed = st.builds(
     lambda blob, at, byte: blob[:at] + byte + blob[at + 1 :],
     whole, st.integers(0, 20), st.binary(min_size=1, max_size=1),
 )  # fmt: skip
+WHOLE = strings_blob([b"a", b"", b"ab"])
+EDGES = [
+    *(WHOLE[:end] for end in range(len(WHOLE))),  # the first is empty
+    *(numbers_blob(code, bytes(size)) for code in (1, 2, 3, 4) for size in range(10)),
+    strings_blob([b"a\0"]), b"\7" + b"\xff" * 8, b"\7" + b"\xff" * 7 + b"\x7f",
+]  # fmt: skip
 blobs = whole | cut | changed | st.binary(max_size=40)
 
 
 @settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+@example(found=[(WHOLE, blob) for blob in EDGES] + [(blob, WHOLE) for blob in EDGES])
 @given(found=st.lists(st.tuples(blobs, blobs), min_size=1, max_size=30))
 def test_bytes_of_any_kind_are_read_or_refused(
     store: StoreClient, read_any: Path, found: list[tuple[bytes, bytes]]
