@@ -16,7 +16,7 @@ struct member {
     char *name;
     char *bytes; /* of a field as on the wire, or of a tensor that was added; NULL of one got */
     size_t size;
-    char *text; /* of a field whose strings were asked for: these, a zero at the end of each */
+    char *text;    /* of a field whose strings were asked for: these, a zero at the end of each */
     int64_t count; /* of those */
     /* Of a tensor only: */
     char *key; /* {data set}.name */

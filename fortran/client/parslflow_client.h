@@ -4,9 +4,10 @@
  * Every function returns a pf_error; pf_client_message and pf_dataset_message say in one sentence
  * what went wrong. Nothing aborts, and nothing prints but the two lines of a wait, below.
  *
- * Arrays come as the C descriptors of ISO_Fortran_binding.h: float, double, int8_t, int16_t, int32_t
- * or int64_t of any rank and stride. On the wire they are row-major with the same indices: Fortran a(i,j) is Python
- * a[i-1,j-1]. Row-major arrays, which C programs have, are sent from where they lie.
+ * Arrays come as the C descriptors of ISO_Fortran_binding.h: float, double, int8_t, int16_t,
+ * int32_t or int64_t of any rank and stride. On the wire they are row-major with the same indices:
+ * Fortran a(i,j) is Python a[i-1,j-1]. Row-major arrays, which C programs have, are sent from where
+ * they lie.
  *
  * What is guaranteed. Every call ends within the time limit of pf_connect.
  * - A call that returns PF_OK was done, once.

@@ -264,11 +264,12 @@ contains
   !> The names of the tensors, in the order in which they were added.
   function tensor_names(self, names) result(error)
     class(store_dataset), intent(in) :: self
-    type(store_text), allocatable, intent(out) :: names(:) !! not allocated on errors
+    type(store_text), allocatable, intent(inout) :: names(:) !! not allocated on errors
     integer(c_int) :: error
     integer(c_int64_t) :: count
     type(c_ptr), allocatable :: found(:)
 
+    if (allocated(names)) deallocate (names)
     error = pf_dataset_tensor_count(self%handle, count)
     if (error /= PF_OK) return
     allocate (found(count))
@@ -362,11 +363,12 @@ contains
   function get_character(self, name, values) result(error)
     class(store_dataset), intent(in) :: self
     character(len=*), intent(in) :: name !! field
-    type(store_text), allocatable, intent(out) :: values(:) !! not allocated on errors
+    type(store_text), allocatable, intent(inout) :: values(:) !! not allocated on errors
     integer(c_int) :: error
     integer(c_int64_t) :: count
     type(c_ptr), allocatable :: found(:)
 
+    if (allocated(values)) deallocate (values)
     error = pf_dataset_metadata_count(self%handle, c_text(name), count)
     if (error /= PF_OK) return
     allocate (found(count))

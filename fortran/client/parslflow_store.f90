@@ -321,12 +321,13 @@ contains
   function get_list(self, list, names) result(error)
     class(store_client), intent(in) :: self
     character(len=*), intent(in) :: list
-    type(store_text), allocatable, intent(out) :: names(:) !! not allocated on errors
+    type(store_text), allocatable, intent(inout) :: names(:) !! not allocated on errors
     integer(c_int) :: error
     integer(c_int64_t) :: count
     type(c_ptr) :: block
     type(c_ptr), pointer :: found(:)
 
+    if (allocated(names)) deallocate (names)
     error = pf_get_list(self%handle, c_text(list), count, block)
     if (error /= PF_OK) return
     call c_f_pointer(block, found, [count])

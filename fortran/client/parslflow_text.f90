@@ -5,7 +5,8 @@ module parslflow_text
   private
   public :: addresses, c_text, c_texts, fortran_text, fortran_texts
 
-  !> One of several texts, each as long as it is.
+  !> One of several texts, each as long as it is. Arrays of it are intent(inout), not intent(out), of
+  !! which gfortran 12 warns in the caller.
   type, public :: store_text
     character(len=:), allocatable :: text
   end type store_text
