@@ -199,7 +199,7 @@ contains
     self%handle = c_null_ptr
   end subroutine free
 
-  !> What went wrong in the latest call that added to the data set.
+  !> What went wrong in the latest call on the data set.
   function dataset_message(self) result(text)
     class(store_dataset), intent(in) :: self
     character(len=:), allocatable :: text
