@@ -22,7 +22,7 @@ test: build
 	$(BIN)/python -m pytest
 
 wear: build
-	$(BIN)/python -m pytest --long tests/store/test_fuzz.py tests/store/test_soak.py tests/store/test_crash.py
+	$(BIN)/python -m pytest --long -o faulthandler_timeout=0 tests/store/test_fuzz.py tests/store/test_soak.py tests/store/test_crash.py
 
 lint: build
 	$(BIN)/ruff check .

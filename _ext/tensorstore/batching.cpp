@@ -34,15 +34,13 @@ void Batching::add(RedisModuleCtx* context, Request request) {
             job->failed("ERR nobody waits for it any more");
         }
     };
-    {
-        const std::lock_guard lock(mutex_);
-        const std::int64_t samples = samples_of(request.inputs);
-        waiting_.push_back({number, samples, std::move(request), closed_});
-    }
     if (limits_.least > 0 && limits_.patience_ms > 0) {
         start_patience(context, number);
     }
-    ask_for_a_pass();
+    const std::lock_guard lock(mutex_);
+    const std::int64_t samples = samples_of(request.inputs);
+    waiting_.push_back({number, samples, std::move(request), closed_});
+    ask_if_ready();
 }
 
 void Batching::close() {
@@ -50,26 +48,35 @@ void Batching::close() {
     closed_ = true;
     for (Waiting& one : waiting_) {
         one.due = true;
-        ask_for_a_pass();
+    }
+    ask_if_ready();
+}
+
+void Batching::ask_if_ready() {
+    if (!ready_batch().empty()) {
+        enqueue(queue_, [self = shared_from_this()] { self->pass_one_batch(); });
     }
 }
 
-void Batching::ask_for_a_pass() {
-    enqueue(queue_, [self = shared_from_this()] { self->pass_one_batch(); });
-}
-
 void Batching::pass_one_batch() {
-    std::vector<Request> batch = take_batch();
-    if (!batch.empty()) {
-        pass_(std::move(batch));
+    std::vector<Request> requests;
+    {
+        const std::lock_guard lock(mutex_);
+        for (const auto one : ready_batch()) {
+            requests.push_back(std::move(one->request));
+            waiting_.erase(one);
+        }
+        ask_if_ready();   // for what was more than a batch
+    }
+    if (!requests.empty()) {
+        pass_(std::move(requests));
     }
 }
 
 // The first requests that can join, as many as a pass takes, of the first kind that need not wait.
-std::vector<Request> Batching::take_batch() {
-    const std::lock_guard lock(mutex_);
+Batching::Batch Batching::ready_batch() {
     for (auto first = waiting_.begin(); first != waiting_.end(); ++first) {
-        std::vector<decltype(first)> batch;
+        Batch batch;
         std::int64_t samples = 0;
         bool ready = limits_.least == 0;
         for (auto one = first; one != waiting_.end(); ++one) {
@@ -85,27 +92,19 @@ std::vector<Request> Batching::take_batch() {
             ready = ready || one->due;
         }
         if (ready || samples >= limits_.least) {
-            std::vector<Request> requests;
-            for (const auto one : batch) {
-                requests.push_back(std::move(one->request));
-                waiting_.erase(one);
-            }
-            return requests;
+            return batch;
         }
     }
     return {};
 }
 
 void Batching::make_due(std::uint64_t number) {
-    {
-        const std::lock_guard lock(mutex_);
-        const auto found = std::ranges::find(waiting_, number, &Waiting::number);
-        if (found == waiting_.end()) {
-            return;
-        }
+    const std::lock_guard lock(mutex_);
+    const auto found = std::ranges::find(waiting_, number, &Waiting::number);
+    if (found != waiting_.end()) {
         found->due = true;
+        ask_if_ready();
     }
-    ask_for_a_pass();
 }
 
 bool Batching::withdraw(std::uint64_t number) {

@@ -54,11 +54,13 @@ class Batching : public std::enable_shared_from_this<Batching> {
         bool due;   // waits for no others
     };
 
+    using Batch = std::vector<std::list<Waiting>::iterator>;
+
     void pass_one_batch();
-    std::vector<Request> take_batch();
+    Batch ready_batch();       // with the mutex locked
+    void ask_if_ready();       // for a pass; with the mutex locked
     void make_due(std::uint64_t number);
     bool withdraw(std::uint64_t number);
-    void ask_for_a_pass();
     void start_patience(RedisModuleCtx* context, std::uint64_t number);
 
     const Limits limits_;
