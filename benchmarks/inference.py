@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import ExitStack
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +48,7 @@ def in_store() -> Figure:
 
 def in_process() -> Figure:
     """The same call, which runs the network in the program's own process."""
-    with live_store() as (_, folder):
+    with live_store() as (_, folder), one_core():
         _write_script(folder)
         environment = {
             "SSDB": "",
@@ -54,6 +57,17 @@ def in_process() -> Figure:
             "PARSLFLOW_LIBTORCH": str(INFERENCE_LIBRARY),
         }
         return _against_torch(folder, environment)
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Have both sides, which take turns, run on the same core: another may be busier or slower."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def of_ranks(rows: int) -> Figure:
