@@ -7,10 +7,8 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +23,8 @@ from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
 from parslflow.store.listening import Listen
 from parslflow.store.listening import new_password
+from parslflow.store.listening import ports
+from parslflow.store.listening import socket_path
 from parslflow.store.process import quoted
 from parslflow.store.server import module_path
 from parslflow.store.server import usage
@@ -147,10 +147,9 @@ class SmartSimServer:
         self._smartsim.mkdir(parents=True, exist_ok=True)
         self._started_file.unlink(missing_ok=True)
         try:
-            self._sockets = Path(tempfile.mkdtemp(prefix="parslflow-"))
-            path = self._sockets / "store.sock"
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                port = free.getsockname()[1]
+            path = socket_path(None)
+            self._sockets = path.parent
+            [port] = ports(1, None)
             password = new_password(self.password_file)
             settings = self._smartsim / "redis.conf"
             write_private(settings, self._settings(path, password))

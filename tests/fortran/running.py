@@ -68,6 +68,21 @@ def run(address: str, *command: str | Path, password_file: Path | None = None, *
     return done.stdout
 
 
+def mistakes(address: str, program: Path, source: Path) -> list[str]:
+    """What a program said of the mistakes that it made, each of which had the code it expected."""
+    lines = run(address, program).splitlines()
+    assert len(lines) == source.read_text().count("call of_")
+    messages = []
+    for line in lines:
+        wanted, code, message = line.split(" ", 2)
+        assert code == wanted, message
+        if wanted != "0":
+            assert message.endswith(".")
+            assert "\n" not in message
+            messages.append(message)
+    return messages
+
+
 def free_port() -> int:
     """A port of this machine that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as free:

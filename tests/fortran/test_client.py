@@ -36,6 +36,7 @@ from .running import TIMEOUT
 from .running import Server
 from .running import environment
 from .running import make
+from .running import mistakes
 from .running import run
 
 STOCK_READER = """
@@ -224,16 +225,7 @@ def test_a_model_runs_in_the_store(
 def test_mistakes_end_in_a_code_and_one_sentence(
     store: StoreClient, program: Callable[..., Path]
 ) -> None:
-    lines = run(store.address, program("errors")).splitlines()
-    assert len(lines) == (PROGRAMS / "errors.f90").read_text().count("call of_")
-    messages = []
-    for line in lines:
-        wanted, code, message = line.split(" ", 2)
-        assert code == wanted, message
-        if wanted != "0":
-            assert message.endswith(".")
-            assert "\n" not in message
-            messages.append(message)
+    messages = mistakes(store.address, program("errors"), PROGRAMS / "errors.f90")
     place = f"(store {store.address})"
     assert f"Cannot get tensor 'nothing' {place}: there is no key 'nothing'." in messages
     assert (
