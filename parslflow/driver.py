@@ -5,10 +5,12 @@ The driver imports neither torch nor the simulation's data: what it decides, it 
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import platform
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -27,6 +29,7 @@ from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.experiment import Experiment
 from parslflow.provenance import events
+from parslflow.provenance import journal as journals
 from parslflow.provenance import queries
 from parslflow.provenance.writer import Writer
 from parslflow.records import Record
@@ -66,7 +69,7 @@ def run(experiment_file: Path, site_name: str, runs: Path) -> Summary:
             "MPI or mend the site's file."
         )
     run_dir.create()
-    _record_settings(experiment, run_dir)
+    _record_settings(experiment, experiment_file, run_dir)
     print(f"Run directory: {run_dir.root}", flush=True)
 
     sites.prepare_process()
@@ -98,14 +101,12 @@ def _executable(experiment: Experiment, experiment_file: Path) -> Path:
         raise UsageError(f"{experiment_file}: {error}") from None
 
 
-def _record_settings(experiment: Experiment, run_dir: RunDir) -> None:
+def _record_settings(experiment: Experiment, experiment_file: Path, run_dir: RunDir) -> None:
     """Write the resolved experiment and the environment into the run directory."""
     with atomic_path(run_dir.experiment) as temporary:
         content = experiment.model_dump(mode="json", exclude_none=True)
         temporary.write_text(tomlkit.dumps(content), encoding="utf-8")
-    environment = {
-        "command": sys.argv,
-        "host": platform.node(),
+    software = {
         "platform": platform.platform(),
         "python": platform.python_version(),
         "packages": {
@@ -115,8 +116,32 @@ def _record_settings(experiment: Experiment, run_dir: RunDir) -> None:
             )
         },
     }
+    environment = {
+        "command": sys.argv,
+        "host": platform.node(),
+        "commit": _commit(experiment_file.resolve().parent),
+        "environment": hashlib.sha256(json.dumps(software).encode()).hexdigest(),
+        **software,
+    }
     with atomic_path(run_dir.environment) as temporary:
         temporary.write_text(json.dumps(environment, indent=2) + "\n", encoding="utf-8")
+
+
+def _commit(folder: Path) -> str:
+    """The git commit that a folder is at, with ``-modified`` if files differ; empty without git."""
+    try:
+        commit, changes = (
+            subprocess.run(
+                ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for arguments in (
+                ["rev-parse", "HEAD"],
+                ["status", "--porcelain", "--untracked-files=no"],
+            )
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f"{commit}-modified" if changes else commit
 
 
 @contextmanager
@@ -221,9 +246,9 @@ def _summary(
 def _stage_seconds(journal: Path) -> dict[str, float]:
     """Wall time of each context's executions, in the order in which the contexts first started."""
     spent: dict[str, tuple[float, float]] = {}
-    for path in journal.glob("*.jsonl"):
-        started, *_, ended = events.read_journal(path)
-        if started["context"] == "store":
+    for paths in journals.files(journal).values():
+        started, *_, ended = journals.read_file(paths[0])
+        if started["context"] == "store" or ended["event"] != "ended":
             continue
         first, total = spent.get(started["context"], (started["time"], 0.0))
         spent[started["context"]] = (

@@ -8,7 +8,7 @@ import pytest
 from parslflow import stages
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
-from parslflow.provenance import events
+from parslflow.provenance.journal import read_file
 from parslflow.records import Inputs
 
 
@@ -54,7 +54,7 @@ def test_a_stage_runs_from_its_file_and_journals(tmp_path: Path) -> None:
     assert record.metrics == {"cfl": 0.5}
     assert "ranks=3" in (tmp_path / "run" / "stdout.log").read_text()
     (journal,) = (tmp_path / "journal").iterdir()
-    lines = events.read_journal(journal)
+    lines = read_file(journal)
     assert [line["event"] for line in lines] == [
         "started", "metric", "used", "produced", "result", "ended",
     ]  # fmt: skip
@@ -65,7 +65,7 @@ def test_a_stage_that_fails_says_so_in_its_journal(tmp_path: Path) -> None:
     with pytest.raises(ParslflowError, match="exit code 3: out of paper"):
         stages.run(call_file(tmp_path, "echo out of paper >&2; exit 3"))
     (journal,) = (tmp_path / "journal").iterdir()
-    assert events.read_journal(journal)[-1]["status"] == "failed"
+    assert read_file(journal)[-1]["status"] == "failed"
 
 
 def test_a_wrong_file_is_named(tmp_path: Path) -> None:

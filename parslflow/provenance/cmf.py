@@ -7,6 +7,7 @@ the run's :mod:`~parslflow.provenance.repository` first.
 from __future__ import annotations
 
 import errno
+import json
 import math
 import os
 import shlex
@@ -26,6 +27,7 @@ from ml_metadata.proto.metadata_store_pb2 import Event as Link  # type: ignore[a
 
 from parslflow.errors import ParslflowError
 from parslflow.provenance import versions
+from parslflow.provenance.events import Content
 from parslflow.provenance.events import Value
 from parslflow.provenance.events import sha256
 from parslflow.provenance.schema import ArtifactEvent
@@ -33,6 +35,7 @@ from parslflow.provenance.schema import Decision
 from parslflow.provenance.schema import Ended
 from parslflow.provenance.schema import Event
 from parslflow.provenance.schema import Metric
+from parslflow.provenance.schema import Properties
 from parslflow.provenance.schema import Result
 from parslflow.provenance.schema import Started
 from parslflow.rundir import RunDir
@@ -117,11 +120,12 @@ class Cmf:
         for event in events:
             if isinstance(event, ArtifactEvent):
                 self._log_artifact(pipeline, event)
-        series: dict[str, list[Mapping[str, Value]]] = {}
-        results: dict[str, dict[str, Value]] = {}
+        series: dict[str, list[Mapping[str, Content]]] = {}
+        results: dict[str, dict[str, Content]] = {}
         for event in events:
             if isinstance(event, Metric):
-                series.setdefault(event.series, []).append(event.values)
+                rank = {} if event.rank is None else {"rank": event.rank}
+                series.setdefault(event.series, []).append(rank | event.values)
             elif isinstance(event, Result | Decision):
                 results.setdefault(event.event, {}).update(event.values)
         for name, rows in series.items():
@@ -154,7 +158,7 @@ class Cmf:
 
     def _log_artifact(self, pipeline: _Pipeline, event: ArtifactEvent) -> None:
         used = event.event == "used"
-        properties: dict[str, Value] = {
+        properties: dict[str, Content] = {
             **event.properties,
             "path": event.path,
             "sha256": event.sha256,
@@ -216,7 +220,7 @@ class Cmf:
         pipeline: _Pipeline,
         execution: Any,  # noqa: ANN401
         series: str,
-        rows: list[Mapping[str, Value]],
+        rows: list[Mapping[str, Content]],
     ) -> None:
         texts = {key for row in rows for key, value in row.items() if isinstance(value, str)}
         for row in rows:
@@ -255,16 +259,22 @@ def _link_or_copy(source: Path, target: Path, *, link: bool) -> None:
     shutil.copyfile(source, target)
 
 
-def _properties(events: Sequence[Event]) -> dict[str, Value]:
+def _properties(events: Sequence[Event]) -> dict[str, Content]:
     """What CMF keeps of an execution besides its artifacts and metrics."""
     started, ended = events[0], events[-1]
     assert isinstance(started, Started)  # noqa: S101 - see Cmf.log
-    properties: dict[str, Value] = {
-        **started.properties,
+    properties: dict[str, Content] = dict(started.properties)
+    for event in events:
+        if isinstance(event, Properties):
+            properties |= event.values
+    properties |= {
         "name": started.name,
         "started": started.time.isoformat(),
         "host": started.host,
         "pid": started.pid,
+        "job": started.job,
+        "commit": started.commit,
+        "environment": started.environment,
         "status": "lost",
     }
     if isinstance(ended, Ended):
@@ -279,10 +289,12 @@ def _properties(events: Sequence[Event]) -> dict[str, Value]:
     return properties
 
 
-def _storable(values: Mapping[str, Value]) -> dict[str, Value]:
+def _storable(values: Mapping[str, Content]) -> dict[str, Value]:
     """A copy, since CMF adds to what it is given; what MLMD cannot hold becomes a string."""
     return {
-        key: str(value)
+        key: json.dumps(value)
+        if isinstance(value, list)
+        else str(value)
         if (isinstance(value, float) and not math.isfinite(value))
         or (isinstance(value, int) and not -(2**63) <= value < 2**63)
         else value
@@ -293,7 +305,7 @@ def _storable(values: Mapping[str, Value]) -> dict[str, Value]:
 def _restore_floats(
     pipeline: _Pipeline,
     execution: Any,  # noqa: ANN401
-    properties: Mapping[str, Value],
+    properties: Mapping[str, Content],
 ) -> None:
     """Undo that CMF turns an execution's float properties into strings."""
     for key, value in _storable(properties).items():
@@ -305,7 +317,7 @@ def _restore_floats(
 def _add_properties(
     pipeline: _Pipeline,
     artifact: Any,  # noqa: ANN401
-    properties: Mapping[str, Value],
+    properties: Mapping[str, Content],
 ) -> None:
     """Give an artifact that CMF already has the properties that it lacks; the first stay."""
     missing = {

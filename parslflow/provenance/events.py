@@ -4,6 +4,10 @@ A stage never waits for CMF and never imports it. Each event is one line, writte
 ``os.write`` on a file opened for appending, so that a killed process leaves whole lines and at
 worst one cut line at the end. The format is that of :mod:`parslflow.provenance.schema`. This
 module needs nothing but the standard library, so it costs a worker no import time.
+
+A program that an execution starts, such as each rank of a simulation, adds to it with a file of its
+own beside the execution's: :func:`environment` tells it where, :mod:`parslflow.provenance.journal`
+puts them together.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ import uuid
 from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC
 from datetime import datetime
 from pathlib import Path
@@ -30,15 +35,29 @@ from typing import Literal
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the event format; a reader refuses others."""
 
+JOURNAL_VARIABLE = "PARSLFLOW_JOURNAL"
+EXECUTION_VARIABLE = "PARSLFLOW_EXECUTION"
+
 Value = str | int | float
+Content = Value | list[str] | list[int] | list[float]
+"""What a value of an event can be; an array is of one type and one dimension."""
 Kind = Literal["dataset", "model"]
 
 _CHUNK = 1 << 20
 _LONGEST_ERROR = 2000
+_SCHEDULERS = {
+    "slurm": ("SLURM_JOB_ID", "SLURM_STEP_ID"),
+    "pbs": ("PBS_JOBID",),
+    "lsf": ("LSB_JOBID",),
+    "flux": ("FLUX_JOB_ID",),
+    "cobalt": ("COBALT_JOBID",),
+}
+"""In which variables a scheduler says the job, and the step of it."""
 _digests: dict[tuple[str, int, int], str] = {}
+_running: ContextVar[Execution | None] = ContextVar("_running", default=None)
 
 
 @contextmanager
@@ -48,7 +67,7 @@ def execution(
     pipeline: str,
     context: str,
     name: str,
-    properties: Mapping[str, Value] | None = None,
+    properties: Mapping[str, Content] | None = None,
 ) -> Iterator[Execution]:
     """Journal what happens in the block as one execution of a pipeline's context.
 
@@ -71,7 +90,7 @@ def execution(
         journal / f"{identity}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644
     )
     try:
-        run = Execution(identity, descriptor, Path(os.path.abspath(journal)).parent)
+        run = Execution(identity, descriptor, Path(os.path.abspath(journal)))
         run._write(
             "started",
             pipeline=pipeline,
@@ -81,8 +100,11 @@ def execution(
             host=socket.gethostname(),
             pid=os.getpid(),
             command=[sys.executable, *sys.orig_argv[1:]],
+            job=_job(),
+            **_run_environment(run.root),
         )
         began, cpu_before = time.monotonic(), _cpu_seconds()
+        token = _running.set(run)
         error = ""
         try:
             yield run
@@ -90,6 +112,7 @@ def execution(
             error = f"{type(problem).__name__}: {problem}"[:_LONGEST_ERROR]
             raise
         finally:
+            _running.reset(token)
             run._write(
                 "ended",
                 status="failed" if error else "completed",
@@ -102,16 +125,25 @@ def execution(
         os.close(descriptor)
 
 
+def environment() -> dict[str, str]:
+    """The variables by which a program that the running execution starts adds events to it."""
+    run = _running.get()
+    if run is None:
+        return {}
+    return {JOURNAL_VARIABLE: str(run.journal), EXECUTION_VARIABLE: run.id}
+
+
 class Execution:
     """One running execution; :func:`execution` makes it. Its methods can be called by threads."""
 
-    def __init__(self, identity: str, descriptor: int, root: Path) -> None:
+    def __init__(self, identity: str, descriptor: int, journal: Path) -> None:
         self.id = identity
+        self.journal = journal
+        self.root = journal.parent
         self._descriptor = descriptor
-        self._root = root
         self._sequence = itertools.count()
 
-    def used(self, path: Path, kind: Kind, properties: Mapping[str, Value] | None = None) -> None:
+    def used(self, path: Path, kind: Kind, properties: Mapping[str, Content] | None = None) -> None:
         """Say that this execution read the file ``path``; the file is hashed.
 
         Raises:
@@ -120,7 +152,7 @@ class Execution:
         self._artifact("used", path, kind, properties)
 
     def produced(
-        self, path: Path, kind: Kind, properties: Mapping[str, Value] | None = None
+        self, path: Path, kind: Kind, properties: Mapping[str, Content] | None = None
     ) -> None:
         """Say that this execution wrote the file ``path``; the file is hashed.
 
@@ -129,7 +161,11 @@ class Execution:
         """
         self._artifact("produced", path, kind, properties)
 
-    def metric(self, series: str, values: Mapping[str, Value]) -> None:
+    def properties(self, values: Mapping[str, Content]) -> None:
+        """Add to what distinguishes this execution, or change it."""
+        self._write("properties", values=dict(values))
+
+    def metric(self, series: str, values: Mapping[str, Content]) -> None:
         """Add one row, such as an epoch or a model day, to a series of metrics.
 
         Raises:
@@ -138,25 +174,25 @@ class Execution:
         _check_name("series", series)
         self._write("metric", series=series, values=dict(values))
 
-    def result(self, values: Mapping[str, Value]) -> None:
+    def result(self, values: Mapping[str, Content]) -> None:
         """Give metrics of the execution as a whole, such as the final losses."""
         self._write("result", values=dict(values))
 
-    def decision(self, values: Mapping[str, Value]) -> None:
+    def decision(self, values: Mapping[str, Content]) -> None:
         """Say what a driver saw, and what it chose."""
         self._write("decision", values=dict(values))
 
     def _artifact(
-        self, event: str, path: Path, kind: Kind, properties: Mapping[str, Value] | None
+        self, event: str, path: Path, kind: Kind, properties: Mapping[str, Content] | None
     ) -> None:
         absolute = Path(os.path.abspath(path))
         if not absolute.is_file():
             raise ParslflowError(f"{self.id} {event} {path}, but there is no such file.")
         # Relative inside the run directory, so that a run can be moved and still be read.
-        inside = absolute.is_relative_to(self._root)
+        inside = absolute.is_relative_to(self.root)
         self._write(
             event,
-            path=str(absolute.relative_to(self._root) if inside else absolute),
+            path=str(absolute.relative_to(self.root) if inside else absolute),
             kind=kind,
             size=absolute.stat().st_size,
             sha256=sha256(absolute),
@@ -174,24 +210,6 @@ class Execution:
         line = json.dumps(head | fields, default=_plain).encode() + b"\n"
         if os.write(self._descriptor, line) != len(line):
             raise OSError(f"An event of {self.id} was cut: is the disk full?")
-
-
-def whole_lines(path: Path) -> list[bytes]:
-    """The lines of a journal file without a last one that was cut when its process was killed."""
-    return path.read_bytes().split(b"\n")[:-1]
-
-
-def read_journal(path: Path) -> list[dict[str, Any]]:
-    """The events of one execution's file as they are; what is no JSON object is left out."""
-    events = []
-    for line in whole_lines(path):
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            events.append(event)
-    return events
 
 
 def sha256(path: Path) -> str:
@@ -221,6 +239,24 @@ def _plain(value: Any) -> Value:  # noqa: ANN401 - any object that json cannot w
         raise TypeError(f"{value!r} is neither a string nor a number, so no event can hold it.")
     item: Value = value.item()
     return item
+
+
+def _job() -> str:
+    """The scheduler's job that this process runs in, such as ``slurm 1234.0``; empty if none."""
+    for scheduler, names in _SCHEDULERS.items():
+        parts = [os.environ[name] for name in names if os.environ.get(name)]
+        if parts:
+            return f"{scheduler} {'.'.join(parts)}"
+    return ""
+
+
+def _run_environment(root: Path) -> dict[str, str]:
+    """The software that a run uses, as its driver wrote it down; empty where there is no driver."""
+    try:
+        found = json.loads((root / "environment.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = {}
+    return {"commit": found.get("commit", ""), "environment": found.get("environment", "")}
 
 
 def _cpu_seconds() -> float:

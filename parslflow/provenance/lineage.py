@@ -10,8 +10,8 @@ from pathlib import Path
 
 from parslflow.errors import ParslflowError
 from parslflow.provenance.events import Value
-from parslflow.provenance.queries import Artifact
-from parslflow.provenance.queries import Execution
+from parslflow.provenance.graph import Artifact
+from parslflow.provenance.graph import Execution
 from parslflow.provenance.queries import Lineage
 from parslflow.rundir import atomic_path
 

@@ -1,13 +1,15 @@
 """The event format, as its readers check it.
 
-Version 1: JSON lines, one event a line; ``sequence`` counts from 0 in each execution. A journal
-file holds the events of one execution: ``started`` first, ``ended`` last.
+Version 2: JSON lines, one event a line; ``sequence`` counts from 0 in each file. A journal file
+holds the events of one process for one execution: ``started`` first, ``ended`` last.
+``docs/events.schema.json`` is this module as a JSON Schema; ``python -m
+parslflow.provenance.schema`` prints it. Floats that are not finite are ``NaN``, ``Infinity`` and
+``-Infinity``, as Python's ``json`` writes them.
 """
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 from typing import Literal
 
@@ -18,12 +20,10 @@ from pydantic import Field
 from pydantic import NonNegativeFloat
 from pydantic import NonNegativeInt
 from pydantic import TypeAdapter
-from pydantic import ValidationError
 
-from parslflow.provenance.events import Value
-from parslflow.provenance.events import whole_lines
+from parslflow.provenance.events import Content
 
-_TAIL = 1 << 16
+Contents = dict[str, Content]
 
 
 class _Event(BaseModel):
@@ -31,23 +31,38 @@ class _Event(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal[1] = Field(alias="schema")
+    schema_version: Literal[2] = Field(alias="schema")
     execution: str
     sequence: NonNegativeInt
     time: AwareDatetime
+    rank: NonNegativeInt | None = None
+    """The MPI rank that says it; None where there is one process."""
 
 
 class Started(_Event):
-    """An execution began."""
+    """An execution began, or a process began to add to it."""
 
     event: Literal["started"]
     pipeline: str
     context: str
     name: str
-    properties: dict[str, Value]
+    properties: Contents
     host: str
     pid: int
     command: list[str]
+    job: str = ""
+    """The scheduler's job, such as ``slurm 1234.0``; empty if there is none."""
+    commit: str = ""
+    """The git commit of the experiment, with ``-modified`` if files differ from it."""
+    environment: str = ""
+    """The SHA-256 of the platform, Python and the packages, as ``environment.json`` lists them."""
+
+
+class Properties(_Event):
+    """What else distinguishes the execution; a later value of a key replaces the former."""
+
+    event: Literal["properties"]
+    values: Contents
 
 
 class ArtifactEvent(_Event):
@@ -58,7 +73,7 @@ class ArtifactEvent(_Event):
     kind: Literal["dataset", "model"]
     size: NonNegativeInt
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    properties: dict[str, Value]
+    properties: Contents
 
 
 class Metric(_Event):
@@ -66,21 +81,21 @@ class Metric(_Event):
 
     event: Literal["metric"]
     series: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
-    values: dict[str, Value]
+    values: Contents
 
 
 class Result(_Event):
     """Metrics of the execution as a whole."""
 
     event: Literal["result"]
-    values: dict[str, Value]
+    values: Contents
 
 
 class Decision(_Event):
     """What a driver saw, and what it chose."""
 
     event: Literal["decision"]
-    values: dict[str, Value]
+    values: Contents
 
 
 class Ended(_Event):
@@ -95,35 +110,22 @@ class Ended(_Event):
 
 
 Event = Annotated[
-    Started | ArtifactEvent | Metric | Result | Decision | Ended, Field(discriminator="event")
+    Started | Properties | ArtifactEvent | Metric | Result | Decision | Ended,
+    Field(discriminator="event"),
 ]
-_event: TypeAdapter[Event] = TypeAdapter(Event)
+parser: TypeAdapter[Event] = TypeAdapter(Event)
+"""Checks a line of a journal: ``parser.validate_json(line)``."""
 
 
-def read_checked(path: Path) -> tuple[list[Event], list[str]]:
-    """The events of one execution's file, and one sentence for each line that is none."""
-    events: list[Event] = []
-    problems: list[str] = []
-    for number, line in enumerate(whole_lines(path), start=1):
-        try:
-            events.append(_event.validate_json(line))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the line"
-            problems.append(f"{path}, line {number} is no event: {where}: {first['msg']}.")
-    return events, problems
+def json_schema() -> str:
+    """The JSON Schema of an event."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "An event of parslflow, version 2",
+        **parser.json_schema(by_alias=True),
+    }
+    return json.dumps(schema, indent=2) + "\n"
 
 
-def has_ended(path: Path) -> bool:
-    """Whether the last whole line of an execution's file says that it ended; reads only the end."""
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - _TAIL))
-        lines = file.read().split(b"\n")
-    if len(lines) < 2:
-        return False
-    try:
-        event = json.loads(lines[-2])
-    except ValueError:
-        return False
-    return isinstance(event, dict) and event.get("event") == "ended"
+if __name__ == "__main__":
+    print(json_schema(), end="")

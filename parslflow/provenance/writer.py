@@ -22,10 +22,10 @@ from typing import Self
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.provenance import repository
+from parslflow.provenance.journal import files
+from parslflow.provenance.journal import has_ended
+from parslflow.provenance.journal import read_execution
 from parslflow.provenance.schema import Event
-from parslflow.provenance.schema import Started
-from parslflow.provenance.schema import has_ended
-from parslflow.provenance.schema import read_checked
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
 
@@ -82,7 +82,7 @@ class Writer:
         Raises:
             ParslflowError: the writer died, or it took longer than ``timeout_s``.
         """
-        ended = {path.stem for path in self._run.journal.glob("*.jsonl") if has_ended(path)}
+        ended = {name for name, paths in files(self._run.journal).items() if has_ended(paths)}
         deadline = time.monotonic() + timeout_s
         while True:
             alive = self._process is not None and self._process.poll() is None
@@ -126,38 +126,29 @@ def _follow(run: RunDir, pipeline: str) -> None:
     cmf = Cmf(run)
     cmf.open_pipeline(pipeline)
     state = _read_state(run)
-    pending: dict[Path, list[Event]] = {}
+    pending: dict[str, list[Event]] = {}
     while True:
         # Asked before the journal is read, so that nothing that was there by then is missed.
         stopped = _stop_file(run).exists()
         orphaned = os.getppid() != parent
-        for path in run.journal.glob("*.jsonl"):
+        for name, paths in files(run.journal).items():
             # Once told to stop nobody runs any more: what has not ended never will.
-            if path.stem not in state and path not in pending and (stopped or has_ended(path)):
-                events = _read(path)
+            if name not in state and name not in pending and (stopped or has_ended(paths)):
+                events, problems = read_execution(paths)
+                for problem in problems:
+                    _say(problem)
                 if events:
-                    pending[path] = events
+                    pending[name] = events
                 else:
-                    state[path.stem] = None
+                    state[name] = None
         if pending:
-            path = min(pending, key=lambda path: (pending[path][0].time, path.name))
-            state[path.stem] = cmf.log(pending.pop(path))
+            name = min(pending, key=lambda name: (pending[name][0].time, name))
+            state[name] = cmf.log(pending.pop(name))
             _write_state(run, state)
         elif stopped or orphaned:
             return
         else:
             time.sleep(_POLL_SECONDS)
-
-
-def _read(path: Path) -> list[Event]:
-    """The events of one execution; empty if it cannot be logged. Says what is wrong with them."""
-    events, problems = read_checked(path)
-    for problem in problems:
-        _say(problem)
-    if events and isinstance(events[0], Started):
-        return events
-    _say(f"{path} does not begin with the start of an execution, so it is left out.")
-    return []
 
 
 def _say(sentence: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parslflow.errors import ParslflowError
-from parslflow.provenance import events
+from parslflow.provenance import journal as journals
 
 Array = NDArray[np.float64]
 _Event = dict[str, Any]
@@ -45,7 +45,7 @@ def read_losses(journal: Path) -> dict[str, LossHistory]:
     """
     found: dict[tuple[str, int], list[_Event]] = {}
     for path in journal.glob("*.jsonl"):
-        training = events.read_journal(path)
+        training = journals.read_file(path)
         if not training or training[0].get("context") != "train":
             continue
         if training[-1].get("status") != "completed":

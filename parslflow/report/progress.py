@@ -14,16 +14,17 @@ from types import TracebackType
 from typing import Self
 from typing import TextIO
 
-from pydantic import TypeAdapter
 from pydantic import ValidationError
 
-from parslflow.provenance.events import Value
+from parslflow.provenance.events import Content
+from parslflow.provenance.journal import PART
 from parslflow.provenance.schema import Decision
 from parslflow.provenance.schema import Ended
 from parslflow.provenance.schema import Event
 from parslflow.provenance.schema import Metric
 from parslflow.provenance.schema import Result
 from parslflow.provenance.schema import Started
+from parslflow.provenance.schema import parser
 from parslflow.report.summary import duration
 
 POLL_SECONDS = 0.5
@@ -38,7 +39,6 @@ _SHOWN = {
     "time": ("times", "seen", "kept"),
 }
 _COUNTED = {"epoch": "epochs", "day": "days"}
-_event: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 @dataclass
@@ -50,7 +50,7 @@ class _Execution:
     row: str = ""
     shown: float = 0.0
     """When its last line was printed, s since the epoch."""
-    results: dict[str, Value] = field(default_factory=dict)
+    results: dict[str, Content] = field(default_factory=dict)
     ended: bool = False
 
 
@@ -98,7 +98,8 @@ class Progress:
         """Read what is new in the journal and print it."""
         timed: list[tuple[datetime, str]] = []
         for path in self._journal.glob("*.jsonl"):
-            if path in self._earlier:
+            # Of a simulation the stage says how far it is, not each rank.
+            if path in self._earlier or PART in path.name:
                 continue
             execution = self._executions.setdefault(path, _Execution())
             for event in () if execution.ended else _new_events(path, execution):
@@ -182,7 +183,7 @@ def _new_events(path: Path, execution: _Execution) -> list[Event]:
     events = []
     for line in lines[:-1]:
         try:
-            events.append(_event.validate_json(line))
+            events.append(parser.validate_json(line))
         except ValidationError:
             # What is wrong with it, the writer says.
             continue
@@ -200,12 +201,14 @@ def _row(event: Metric) -> str:
     return f"{series}  {words}" if series not in _SHOWN else words
 
 
-def _pairs(values: Mapping[str, Value]) -> str:
+def _pairs(values: Mapping[str, Content]) -> str:
     return "  ".join(f"{key} {_text(value)}" for key, value in values.items())
 
 
-def _text(value: Value) -> str:
+def _text(value: Content) -> str:
     """Strings as they are, integers with thousands separated, other numbers with three digits."""
+    if isinstance(value, list):
+        return f"[{', '.join(_text(item) for item in value)}]"
     if isinstance(value, str):
         return value
     if float(value).is_integer():

@@ -18,6 +18,7 @@ from pydantic import PositiveInt
 
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
+from parslflow.provenance import events
 from parslflow.records import Artifact
 from parslflow.records import Inputs
 from parslflow.records import Record
@@ -148,7 +149,9 @@ def _run(inputs: SimulateInputs, input_file: Path, report: Report) -> dict[str, 
     """Start the ranks and follow their output; the last day's diagnostics."""
     launch = [part.replace("{ranks}", str(inputs.ranks)) for part in inputs.launch]
     command = [*launch, str(inputs.executable), input_file.name]
-    environment = os.environ | inputs.environment | _store_environment(inputs)
+    environment = (
+        os.environ | inputs.environment | events.environment() | _store_environment(inputs)
+    )
     if inputs.network is not None:
         environment |= _inference_environment(inputs.network)
     with (inputs.folder / "stderr.log").open("w+", encoding="utf-8") as errors:

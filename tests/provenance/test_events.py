@@ -16,12 +16,13 @@ from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.provenance import events
 from parslflow.provenance.events import Value
+from parslflow.provenance.journal import read_checked
+from parslflow.provenance.journal import read_file
 from parslflow.provenance.schema import ArtifactEvent
 from parslflow.provenance.schema import Ended
 from parslflow.provenance.schema import Event
 from parslflow.provenance.schema import Metric
 from parslflow.provenance.schema import Started
-from parslflow.provenance.schema import read_checked
 
 
 @pytest.fixture
@@ -143,7 +144,7 @@ def test_threads_can_share_an_execution(journal: Path) -> None:
         for thread in threads:
             thread.join()
     (path,) = journal.glob("*.jsonl")
-    found = events.read_journal(path)
+    found = read_file(path)
     assert sorted(event["sequence"] for event in found) == list(range(802))
     assert (found[0]["event"], found[-1]["event"]) == ("started", "ended")
 

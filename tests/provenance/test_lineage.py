@@ -8,9 +8,9 @@ import pytest
 
 from parslflow.errors import ParslflowError
 from parslflow.provenance import lineage
-from parslflow.provenance.queries import Artifact
-from parslflow.provenance.queries import Edge
-from parslflow.provenance.queries import Execution
+from parslflow.provenance.graph import Artifact
+from parslflow.provenance.graph import Edge
+from parslflow.provenance.graph import Execution
 from parslflow.provenance.queries import Lineage
 
 

@@ -10,7 +10,7 @@ import pytest
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.provenance import queries
-from parslflow.provenance.queries import Artifact
+from parslflow.provenance.graph import Artifact
 
 from .conftest import LoggedRun
 

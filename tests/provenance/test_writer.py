@@ -157,7 +157,7 @@ with events.execution(root / "journal", pipeline="p", context="c", name="first")
     run.used(file, kind="dataset")
 file.write_text("changed")
 broken = root / "journal" / "broken-00000000.jsonl"
-broken.write_text('{{"schema": 1, "event": "started"}}\\n{{"event": "ended"}}\\n')
+broken.write_text('{{"schema": 2, "event": "started"}}\\n{{"event": "ended"}}\\n')
 writer = Writer(root, "p")
 writer.start()
 os.kill(os.getpid(), 9)

@@ -43,7 +43,7 @@ class Journalled:
 
     def line(self, seconds: float, event: str, **fields: object) -> bytes:
         head = {
-            "schema": 1,
+            "schema": 2,
             "event": event,
             "execution": self._path.stem,
             "sequence": self._sequence,

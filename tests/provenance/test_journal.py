@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from parslflow.provenance import events
+from parslflow.provenance.journal import has_ended
+from parslflow.provenance.journal import read_checked
+from parslflow.provenance.journal import read_file
 from parslflow.provenance.schema import Ended
-from parslflow.provenance.schema import has_ended
-from parslflow.provenance.schema import read_checked
 
 
 @pytest.fixture
@@ -28,17 +29,17 @@ def test_a_last_line_that_was_cut_anywhere_is_left_out(path: Path) -> None:
         found, problems = read_checked(path)
         assert [event.event for event in found] == ["started", "result"]
         assert problems == []
-        assert not has_ended(path)
-        assert [event["event"] for event in events.read_journal(path)] == ["started", "result"]
+        assert not has_ended([path])
+        assert [event["event"] for event in read_file(path)] == ["started", "result"]
     path.write_bytes(whole)
     assert isinstance(read_checked(path)[0][-1], Ended)
-    assert has_ended(path)
+    assert has_ended([path])
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"schema": 2}, r"line 2 is no event: result.schema: Input should be 1"),
+        ({"schema": 1}, r"line 2 is no event: result.schema: Input should be 2"),
         ({"event": "guessed"}, r"line 2 is no event: the line: .*'guessed'"),
         ({"extra": 1}, r"line 2 is no event: result.extra: Extra inputs are not permitted"),
         ({"sequence": -1}, r"line 2 is no event: result.sequence"),
@@ -63,7 +64,7 @@ def test_the_end_is_found_behind_much_else(path: Path) -> None:
         for _ in range(100):
             run.metric("s", {"text": "x" * 1000})
         long = path.parent / f"{run.id}.jsonl"
-        assert not has_ended(long)
-    assert has_ended(long)
+        assert not has_ended([long])
+    assert has_ended([long])
     long.write_bytes(b"")
-    assert not has_ended(long)
+    assert not has_ended([long])

@@ -1,0 +1,127 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from parslflow import __version__
+from parslflow.cli import provenance
+from parslflow.cli import store
+from parslflow.errors import ParslflowError
+
+DESCRIPTION = """\
+Neural networks inside simulations that keep learning.
+
+  parslflow run configs/experiments/demo.toml --site local
+  parslflow lineage runs/demo-20261123-101500
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0 (done), 1 (failed) or 2 (wrong usage)."""
+    options = _parser().parse_args(arguments)
+    # Ending by SystemExit lets every service that was started be stopped.
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        options.command(options)
+    except ParslflowError as error:
+        print(f"parslflow: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("parslflow: interrupted", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="parslflow",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"parslflow {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = commands.add_parser(
+        "run", help="run an experiment", description="Run an experiment to its end."
+    )
+    run.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="the TOML file")
+    _add_place(run)
+    run.set_defaults(command=_run)
+
+    stage = commands.add_parser(
+        "stage",
+        help="run one stage again by hand",
+        description="Run one stage from the file that describes it, here and now.",
+    )
+    stage.add_argument("file", type=Path, metavar="FILE", help="a file of RUN/stages")
+    stage.set_defaults(command=_stage)
+
+    bench = commands.add_parser(
+        "bench",
+        help="measure the hot paths at a site",
+        description="Run the benchmarks on a node of the site, see benchmarks/README.md.",
+    )
+    bench.add_argument("names", nargs="*", metavar="NAME", help="what to measure (default: all)")
+    _add_place(bench)
+    bench.set_defaults(command=_bench)
+    provenance.add(commands)
+    store.add(commands)
+    return parser
+
+
+def _add_place(command: argparse.ArgumentParser) -> None:
+    """The options that say where something runs."""
+    command.add_argument(
+        "--site",
+        default="local",
+        metavar="NAME|FILE.py",
+        help="where the stages run: a file of configs/sites or one of your own (default: local)",
+    )
+    command.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        metavar="DIR",
+        help="the folder for run directories (default: runs)",
+    )
+
+
+# Each command imports what it needs: '--help' and a wrong option must answer at once.
+
+
+def _run(options: argparse.Namespace) -> None:
+    from parslflow import driver
+    from parslflow.report.summary import to_text
+
+    summary = driver.run(options.experiment, options.site, options.runs)
+    print(f"\n{to_text(summary)}")
+    if summary.chosen:
+        provenance.draw_lineage(summary.run)
+    print(f"Figures and lineage graph: {summary.run / 'report'}")
+    print(f"Where the model came from: parslflow lineage {summary.run}")
+
+
+def _stage(options: argparse.Namespace) -> None:
+    from parslflow import stages
+
+    record = stages.run(options.file)
+    for artifact in record.wrote:
+        print(f"wrote {artifact.path}")
+    for name, value in record.metrics.items():
+        print(f"{name} = {value}")
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from parslflow import bench
+
+    print(f"Figures: {bench.at_site(options.names, options.site, options.runs)}")
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise SystemExit(f"parslflow: stopped by signal {signal.Signals(signum).name}")
