@@ -77,7 +77,7 @@ def run(experiment_file: Path, site_name: str, runs: Path) -> Summary:
     stages = Stages(experiment, site, run_dir, executable, cache=run_dir.root.parent / "cache")
     with (
         Progress(run_dir.journal, sys.stdout),
-        Writer(run_dir.root, experiment.name) as writer,
+        Writer(run_dir.root) as writer,
         parsl.load(site.parsl),
         _store(stages, run_dir),
     ):

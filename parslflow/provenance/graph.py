@@ -16,7 +16,7 @@ from typing import Literal
 
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
-from parslflow.provenance.database import open_metadata
+from parslflow.provenance.database import read_records
 from parslflow.provenance.events import Value
 
 
@@ -114,11 +114,9 @@ def reach(start: Iterable[str], neighbours: dict[str, list[str]]) -> set[str]:
 
 
 def read(run_root: Path) -> Graph:
-    """All that CMF has of a run, in four requests: its own queries take seconds an artifact."""
-    store = open_metadata(run_root)
-    executions = store.get_executions()
-    events = store.get_events_by_execution_ids([one.id for one in executions])
-    stored = {one.id: one for one in store.get_artifacts()}
+    """All that CMF has of a run."""
+    records = read_records(run_root)
+    executions, events, stored = records.executions, records.events, records.artifacts
 
     graph = Graph(
         {f"execution-{one.id}": _execution(one) for one in executions},

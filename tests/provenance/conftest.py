@@ -49,7 +49,7 @@ def logged_run(tmp_path_factory: pytest.TempPathFactory) -> LoggedRun:
         environment.setenv("GIT_INDEX_FILE", str(repository / ".git" / "index"))
         for logged in range(3):
             states.append(_kill_writer(root, logged, extra_seconds=0.1 + 0.05 * logged))
-        with Writer(root, PIPELINE) as writer:
+        with Writer(root) as writer:
             writer.flush(timeout_s=200)
     return LoggedRun(root, contents, before, _repository_state(repository), states)
 
@@ -113,7 +113,7 @@ def _cut_end(path: Path) -> None:
 def _kill_writer(root: Path, logged: int, extra_seconds: float) -> list[str]:
     """Start a writer and kill it in the middle of the execution after ``logged`` ones."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "parslflow.provenance.writer", str(root), PIPELINE]
+        [sys.executable, "-m", "parslflow.provenance.writer", str(root)]
     )
     state = root / "provenance" / "state.json"
     mlmd = root / "provenance" / "cmf" / "mlmd"

@@ -158,7 +158,7 @@ with events.execution(root / "journal", pipeline="p", context="c", name="first")
 file.write_text("changed")
 broken = root / "journal" / "broken-00000000.jsonl"
 broken.write_text('{{"schema": 2, "event": "started"}}\\n{{"event": "ended"}}\\n')
-writer = Writer(root, "p")
+writer = Writer(root)
 writer.start()
 os.kill(os.getpid(), 9)
 """
@@ -169,7 +169,7 @@ os.kill(os.getpid(), 9)
         assert time.monotonic() < deadline
         time.sleep(0.1)
     # A new writer waits for the old one's end, and finds nothing left to do.
-    with Writer(root, "p") as writer:
+    with Writer(root) as writer:
         writer.flush(timeout_s=60)
     executions = json.loads(state.read_text())["executions"]
     assert executions.pop("broken-00000000") is None
@@ -185,7 +185,7 @@ def test_a_writer_that_cannot_work_is_an_error_with_its_last_words(tmp_path: Pat
     (tmp_path / "provenance" / "cmf").write_text("no folder")
     with events.execution(tmp_path / "journal", pipeline="p", context="c", name="one"):
         pass
-    writer = Writer(tmp_path, "p")
+    writer = Writer(tmp_path)
     writer.start()
     with pytest.raises(ParslflowError, match=r"writer ended early: NotADirectoryError.*writer.log"):
         writer.flush(timeout_s=60)
