@@ -84,6 +84,7 @@ class Writer:
 
     def start(self) -> None:
         """Start the process; it finishes the journal when this process is gone."""
+        _stop_file(self._run).parent.mkdir(parents=True, exist_ok=True)
         _stop_file(self._run).unlink(missing_ok=True)
         self._run.logs.mkdir(parents=True, exist_ok=True)
         with _log_file(self._run).open("ab") as log:
