@@ -26,15 +26,15 @@ from typing import Any
 from cmflib import metadata_helper
 from cmflib.metadata_helper import value_to_mlmd_value
 from dvc.exceptions import DvcException  # type: ignore[import-untyped]
-from ml_metadata.errors import NotFoundError
-from ml_metadata.errors import StatusError
-from ml_metadata.metadata_store.metadata_store import MetadataStore
-from ml_metadata.proto import metadata_store_pb2
 
 from parslflow.provenance import repository
 from parslflow.provenance import tables
 from parslflow.provenance.events import Content
 from parslflow.provenance.events import Value
+from parslflow.provenance.mlmd import MetadataStore
+from parslflow.provenance.mlmd import NotFoundError
+from parslflow.provenance.mlmd import StatusError
+from parslflow.provenance.mlmd import records as mlmd
 from parslflow.provenance.schema import ArtifactEvent
 from parslflow.provenance.schema import Decision
 from parslflow.provenance.schema import Ended
@@ -48,9 +48,6 @@ from parslflow.provenance.versions import Versions
 
 FAILURES = (OSError, sqlite3.Error, StatusError, DvcException)
 """What logging raises when CMF, DVC or the disk refuses."""
-
-mlmd: Any = metadata_store_pb2
-"""MLMD's records, which have no types."""
 
 _STRING, _INT = mlmd.STRING, mlmd.INT
 _EXECUTION_TYPE = {

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ml_metadata.errors import StatusError
-from ml_metadata.metadata_store.metadata_store import MetadataStore
-from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig  # type: ignore[attr-defined]
-
 from parslflow.errors import ParslflowError
 from parslflow.provenance import settings
+from parslflow.provenance.mlmd import MetadataStore
+from parslflow.provenance.mlmd import StatusError
+from parslflow.provenance.mlmd import records as mlmd
 from parslflow.provenance.settings import ProvenanceSettings
 from parslflow.rundir import RunDir
 
@@ -41,8 +40,8 @@ def read_records(run_root: Path) -> Records:
     """
     run = RunDir(run_root)
     chosen = settings.of_run(run)
+    store = open_metadata(run_root)
     try:
-        store = open_metadata(run_root)
         if chosen.postgresql is None:
             executions = store.get_executions()
             artifacts = store.get_artifacts()
@@ -82,7 +81,7 @@ def connect(run: RunDir, chosen: ProvenanceSettings) -> MetadataStore:
     Raises:
         ParslflowError: it cannot be reached.
     """
-    connection = ConnectionConfig()
+    connection = mlmd.ConnectionConfig()
     if chosen.postgresql is None:
         connection.sqlite.filename_uri = str(run.provenance / "mlmd")
     else:
@@ -96,7 +95,12 @@ def connect(run: RunDir, chosen: ProvenanceSettings) -> MetadataStore:
         return MetadataStore(connection)
     except (StatusError, RuntimeError) as error:
         raise ParslflowError(
-            f"{_place(run, chosen)} cannot be opened: {str(error).strip()}."
+            f"{_place(run, chosen)} cannot be opened ({str(error).strip().rstrip('.')}): "
+            + (
+                "is the disk full, or the file damaged?"
+                if chosen.postgresql is None
+                else "does the server run, and may this user enter and make the database?"
+            )
         ) from None
 
 
