@@ -24,7 +24,7 @@ from parslflow.rundir import RunDir
 
 @dataclass(frozen=True)
 class Records:
-    """MLMD's records of one run."""
+    """MLMD's records of one run, in the order in which CMF got them."""
 
     executions: list[Any]
     events: list[Any]
@@ -54,6 +54,8 @@ def read_records(run_root: Path) -> Records:
             artifacts = store.get_artifacts_by_id(sorted({one.artifact_id for one in events}))
     except StatusError as error:
         raise ParslflowError(f"{_place(run, chosen)} cannot be read: {error}.") from None
+    executions.sort(key=lambda one: one.id)
+    artifacts.sort(key=lambda one: one.id)
     return Records(executions, events, {one.id: one for one in artifacts})
 
 

@@ -47,6 +47,7 @@ class Versions:
         self._run = run
         # Which files are in git is the repository's business: DVC would ask git for every file.
         self._repo = Repo(config={"core": {"no_scm": True}})
+        _sweep(Path())
 
     def place(self, event: ArtifactEvent) -> str:
         """Put this version of a file into CMF's folder, and return its name there.
@@ -118,6 +119,15 @@ class Versions:
             yield
         finally:
             self._repo.lock.unlock()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed writer was about to put in its place: half a copy, or a link."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name not in (".git", ".dvc")]
+        for name in names:
+            if name.startswith(".") and name.endswith(".tmp"):
+                Path(parent, name).unlink()
 
 
 def _link_or_copy(source: Path, target: Path, *, link: bool) -> None:
