@@ -6,6 +6,7 @@ run again by hand: ``parslflow stage FILE``.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pydantic import ConfigDict
 from pydantic import ValidationError
 
 from parslflow.errors import UsageError
+from parslflow.finished import INPUTS
 from parslflow.provenance import events
 from parslflow.records import Inputs
 from parslflow.records import Record
@@ -51,6 +53,16 @@ class Call(BaseModel):
     inputs: dict[str, Any]
 
 
+def to_text(call: Call) -> str:
+    """The text of a stage's file."""
+    return call.model_dump_json(indent=2)
+
+
+def digest(text: str) -> str:
+    """What a completed stage is known by: the SHA-256 of its file's text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def run(path: Path) -> Record:
     """Run the stage that the file at ``path`` describes, and send its events.
 
@@ -59,7 +71,8 @@ def run(path: Path) -> Record:
         ParslflowError: the stage failed.
     """
     try:
-        call = Call.model_validate_json(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        call = Call.model_validate_json(text)
         module_name, function, inputs_name = STAGES[call.stage]
         module = importlib.import_module(module_name)
         inputs_class: type[Inputs] = getattr(module, inputs_name)
@@ -77,7 +90,7 @@ def run(path: Path) -> Record:
         pipeline=call.pipeline,
         context=call.context,
         name=call.name,
-        properties=call.properties,
+        properties={**call.properties, INPUTS: digest(text)},
     ) as execution:
 
         def report(series: str, /, **values: Value) -> None:
