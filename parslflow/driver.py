@@ -31,6 +31,7 @@ from parslflow.evaluation import Evaluation
 from parslflow.experiment import Experiment
 from parslflow.finished import Finished
 from parslflow.provenance import journal as journals
+from parslflow.provenance.stream import Publisher
 from parslflow.records import Record
 from parslflow.report.progress import Progress
 from parslflow.report.summary import IterationRow
@@ -107,11 +108,13 @@ def _drive(experiment: Experiment, executable: Path, site: Site, run_dir: RunDir
             experiment, site, run_dir, executable, run_dir.root.parent / "cache", finished
         )
         evaluation = Evaluation(experiment, run_dir, finished)
+        publisher = Publisher(run_dir.journal, run_dir.store / "address.json")
         with (
             evaluation,
             Progress(run_dir.journal, sys.stdout),
             parsl.load(site.parsl),
             _store(stages, run_dir),
+            publisher,
         ):
             rolled_back = finished.rolled_back()
             outcome = workflow.run(experiment, stages, evaluation.evaluate, rolled_back)
