@@ -319,7 +319,7 @@ class Stages:
         )
 
     def _done(self, call: stages.Call) -> Record | None:
-        return self._finished.record(call.name, stages.digest(stages.to_text(call)))
+        return self._finished.record(call.name, stages.digest(call))
 
     def _once(self, app: Callable[[Path], Future[Record]], call: stages.Call) -> Future[Record]:
         """The record of a stage that is done already, or else the stage sent."""

@@ -113,7 +113,7 @@ def _drive(experiment: Experiment, executable: Path, site: Site, run_dir: RunDir
             evaluation,
             Progress(run_dir.journal, sys.stdout),
             parsl.load(site.parsl),
-            _store(stages, run_dir),
+            store(stages, run_dir),
             publisher,
         ):
             rolled_back = finished.rolled_back()
@@ -151,7 +151,7 @@ def _executable(experiment: Experiment, experiment_file: Path) -> Path:
 
 
 @contextmanager
-def _store(stages: Stages, run_dir: RunDir) -> Iterator[None]:
+def store(stages: Stages, run_dir: RunDir) -> Iterator[None]:
     """The store, from when its address is published until the block ends."""
     for left in ("address.json", "stop"):
         (run_dir.store / left).unlink(missing_ok=True)

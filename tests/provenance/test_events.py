@@ -194,6 +194,34 @@ with events.execution(Path({str(journal)!r}), pipeline="p", context="c", name="n
     assert not any(isinstance(event, Ended) for event in found)
 
 
+def test_a_full_disk_is_told_and_costs_only_what_did_not_fit(journal: Path) -> None:
+    code = f"""
+import resource, signal
+from pathlib import Path
+from parslflow.errors import ParslflowError
+from parslflow.provenance import events
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with events.execution(Path({str(journal)!r}), pipeline="p", context="c", name="n") as run:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
+    for _ in range(2):
+        try:
+            run.metric("series", {{"text": "x" * 5000}})
+        except ParslflowError as error:
+            print(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    run.metric("series", {{"text": "there is room"}})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    cut, refused = done.stdout.splitlines()
+    assert "an event cannot be written: is the disk full? Free some space" in cut
+    assert "an event cannot be written (File too large): is the disk full?" in refused
+    (path,) = journal.glob("*.jsonl")
+    found, problems = read_checked(path)
+    assert [event.event for event in found] == ["started", "metric", "ended"]
+    (problem,) = problems
+    assert "line 2 is no event" in problem
+
+
 def test_events_need_only_the_standard_library() -> None:
     code = """
 import sys
