@@ -61,6 +61,10 @@ class BareStages(Stages):
     """The demo's stages, without a word to anybody."""
 
     def _send(self, app: Callable[[Path], Future[Record]], call: stages.Call) -> Future[Record]:
+        if call.stage == "draw":
+            # Figures are drawn from a journal: that of the pair's other side.
+            journal = sorted(self._run.root.parent.glob("*/journal/train-*"))[-1].parent
+            call = call.model_copy(update={"inputs": call.inputs | {"journal": journal}})
         path = self._run.stages / f"{call.name}.json"
         with atomic_path(path) as temporary:
             temporary.write_text(stages.to_text(call), encoding="utf-8")
@@ -69,7 +73,7 @@ class BareStages(Stages):
 
 def run_bare(path: Path) -> Record:
     """Run a stage as `stages.run` does, but for its events."""
-    function, inputs, _ = stages.load(path)
+    _, function, inputs = stages.load(path)
     return function(inputs, ignore)
 
 

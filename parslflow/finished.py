@@ -37,7 +37,9 @@ class Finished:
         self._root = run.root
         self._completed: dict[str, list[Event]] = {}
         self._running: list[Started] = []
-        read = (journals.read_execution(paths)[0] for paths in journals.files(run.journal).values())
+        # What ranks add is no part of what the stage answered.
+        own = (paths[:1] for paths in journals.files(run.journal).values())
+        read = (journals.read_execution(paths)[0] for paths in own)
         for events in sorted(filter(None, read), key=lambda events: events[0].time):
             started, ended = events[0], events[-1]
             assert isinstance(started, Started)  # noqa: S101 - as read_execution promises
@@ -115,7 +117,7 @@ class Finished:
         return tuple(
             Artifact(self._root / event.path, event.kind, _plain(event.properties))
             for event in events
-            if isinstance(event, ArtifactEvent) and event.event == direction and event.rank is None
+            if isinstance(event, ArtifactEvent) and event.event == direction
         )
 
 
@@ -128,7 +130,7 @@ def _started(events: list[Event]) -> Started:
 def _metrics(events: list[Event]) -> dict[str, Value]:
     metrics: dict[str, Value] = {}
     for event in events:
-        if isinstance(event, Result) and event.rank is None:
+        if isinstance(event, Result):
             metrics |= _plain(event.values)
     return metrics
 

@@ -71,6 +71,39 @@ def test_an_execution_is_journalled_in_order(journal: Path) -> None:
     assert ended.peak_memory_bytes > 1_000_000
 
 
+@pytest.mark.parametrize(
+    ("variables", "job"),
+    [
+        ({}, ""),
+        ({"SLURM_JOB_ID": "12", "SLURM_STEP_ID": "0"}, "slurm 12.0"),
+        ({"SLURM_JOB_ID": "12"}, "slurm 12"),
+        ({"PBS_JOBID": "7.server"}, "pbs 7.server"),
+    ],
+)
+def test_an_execution_knows_its_job(
+    journal: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], job: str
+) -> None:
+    for name in ("SLURM_JOB_ID", "SLURM_STEP_ID", "PBS_JOBID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with events.execution(journal, pipeline="p", context="c", name="n"):
+        pass
+    started = read(journal)[0]
+    assert isinstance(started, Started)
+    assert started.job == job
+
+
+def test_a_program_learns_where_to_add_its_events(journal: Path) -> None:
+    assert events.environment() == {}
+    with events.execution(journal, pipeline="p", context="c", name="n") as run:
+        assert events.environment() == {
+            "PARSLFLOW_JOURNAL": str(journal),
+            "PARSLFLOW_EXECUTION": run.id,
+        }
+    assert events.environment() == {}
+
+
 def test_an_error_ends_the_execution_as_failed_and_propagates(journal: Path) -> None:
     with (
         pytest.raises(KeyboardInterrupt),
