@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import sys
 import time
@@ -122,12 +123,13 @@ class Versions:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what a killed writer was about to put in its place: half a copy, or a link."""
+    """Remove what a killed writer, or its DVC, was about to put in its place."""
+    left = list((folder / ".dvc" / "cache" / "files" / "md5").glob(".*.tmp"))
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in (".git", ".dvc")]
-        for name in names:
-            if name.startswith(".") and name.endswith(".tmp"):
-                Path(parent, name).unlink()
+        left += [Path(parent, name) for name in names if re.fullmatch(r"\..*\.tmp", name)]
+    for path in left:
+        path.unlink()
 
 
 def _link_or_copy(source: Path, target: Path, *, link: bool) -> None:
