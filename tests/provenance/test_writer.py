@@ -187,3 +187,9 @@ def test_a_writer_that_cannot_work_is_an_error_with_its_last_words(tmp_path: Pat
         writer.flush(timeout_s=60)
     with pytest.raises(ParslflowError, match="writer failed"):
         writer.close()
+
+
+def test_nothing_is_lost_when_many_log_at_once() -> None:
+    code = "from benchmarks.provenance import writers; print(writers(6, 10, 1000).figure)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) == 0
