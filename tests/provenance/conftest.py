@@ -124,13 +124,12 @@ def _cut_end(path: Path) -> None:
 # Kills itself at one of its own steps: when it is about to write, rename, link or make something,
 # to start a program, or to change the metadata.
 KILLED = """
-import os, runpy, signal, sys
-root, step = sys.argv[1], int(sys.argv[2])
-seen = 0
+import collections, os, runpy, signal, sys
+root, step = sys.argv[1:]
+seen = collections.Counter()
 def count(what):
-    global seen
-    seen += 1
-    if seen == step:
+    seen[what] += 1
+    if step in (f"{seen.total()}", f"{what} {seen[what]}"):
         os.kill(os.getpid(), signal.SIGKILL)
 def watch(event, arguments):
     if event == "open":
@@ -143,7 +142,7 @@ sys.addaudithook(watch)
 from parslflow.provenance.mlmd import MetadataStore
 for name in dir(MetadataStore):
     if name.startswith("put_"):
-        def counted(self, *arguments, call=getattr(MetadataStore, name), **named):
+        def counted(self, *arguments, call=getattr(MetadataStore, name), name=name, **named):
             count(name)
             answer = call(self, *arguments, **named)
             count(name)
@@ -153,12 +152,17 @@ sys.argv[1:] = [root]
 try:
     runpy.run_module("parslflow.provenance.writer", run_name="__main__", alter_sys=True)
 finally:
-    print(seen)
+    print(seen.total())
 """
 
 
-def run_killed_writer(root: Path, step: int) -> int | None:
-    """Run a writer that kills itself at one of its steps; how many it took if it ended."""
+def run_killed_writer(root: Path, step: int | str) -> int | None:
+    """Run a writer that kills itself at one of its steps; how many it took if it ended.
+
+    Args:
+        root: the run.
+        step: its number, or of what kind it is and its number among those; 0 for none.
+    """
     (root / "provenance").mkdir(exist_ok=True)
     (root / "provenance" / "stop").touch()
     done = subprocess.run(

@@ -78,7 +78,9 @@ def test_a_kill_at_any_step_changes_nothing(journalled: Path, tmp_path: Path, lo
     wanted = contents(clean)
     assert wanted[2].total() == 24
     assert not wanted[4]
-    for step in range(1, total, 9 if long else total // 4):
+    # Before and after each change of the metadata of an execution in the middle.
+    within = [f"{what} {count}" for what in ("put_events", "put_execution") for count in (3, 4)]
+    for step in (*range(1, total, 9 if long else total // 4), *within):
         killed = copied(str(step))
         assert run_killed_writer(killed, step) is None, step
         assert run_killed_writer(killed, 0) is not None
