@@ -13,18 +13,19 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Figure:
-    """A ratio that was measured.
+    """A ratio or an amount that was measured.
 
     Attributes:
-        figure: The ratio: against / ours for throughput, ours / against for time and memory.
-        unit: What it is a ratio of.
+        figure: The ratio: against / ours for throughput, ours / against for time and memory; or
+            the amount, in its unit.
+        unit: What it is a ratio or an amount of.
         ours: Median of ours, in seconds or MiB.
-        against: Median of the other side.
+        against: Median of the other side; 0 if there is none.
         runs: How many times each side was measured.
     """
 
     figure: float
-    unit: Literal["times the throughput", "times the time", "times the memory"]
+    unit: Literal["times the throughput", "times the time", "times the memory", "µs", "MiB more"]
     ours: float
     against: float
     runs: int
