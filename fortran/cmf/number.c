@@ -138,19 +138,20 @@ char *put_real(char *to, double value)
 {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
-    if (isnan(value))
+    uint64_t fraction = bits & ((UINT64_C(1) << 52) - 1);
+    int biased = (int)(bits >> 52 & 0x7FF), power;
+    /* By their bits: to compare a signalling NaN can end a program that traps invalid operations. */
+    if (biased == 0x7FF && fraction != 0)
         return put(to, "NaN");
     if (bits >> 63)
         *to++ = '-';
-    value = fabs(value);
-    if (isinf(value))
+    if (biased == 0x7FF)
         return put(to, "Infinity");
+    value = fabs(value);
     if (value < 1e15 && value == (double)(int64_t)value) {
         to += put_digits(to, (uint64_t)value);
         return put(to, ".0");
     }
-    uint64_t fraction = bits & ((UINT64_C(1) << 52) - 1);
-    int biased = (int)(bits >> 52 & 0x7FF), power;
     uint64_t digits =
         biased == 0 ? shortest(fraction, -1074, false, &power)
                     : shortest(fraction | UINT64_C(1) << 52, biased - 1075,

@@ -168,6 +168,17 @@ def test_a_full_disk_loses_events_but_no_line_is_cut(tmp_path: Path, cmf_program
     assert last == f"cmf: {lost} events of {path} could not be written and are lost."
 
 
+def test_where_the_disk_is_full_from_the_start_nothing_begins(
+    tmp_path: Path, cmf_program: Build
+) -> None:
+    command = ["prlimit", "--fsize=0", cmf_program("cmf_calls.c"), tmp_path / "mlmd", "rows"]
+    done = subprocess.run(command, capture_output=True, input=b"", timeout=LIMIT_S, check=False)
+    assert done.returncode == 1, "what the program does when cmf_init fails"
+    assert done.stderr.count(b"\n") == 1
+    assert b"make room" in done.stderr
+    assert list((tmp_path / "journal").iterdir()) == []
+
+
 def test_a_forked_child_does_not_write_what_its_parent_logged(
     tmp_path: Path, cmf_program: Build
 ) -> None:
