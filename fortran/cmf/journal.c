@@ -8,29 +8,29 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
     WRITE_SIZE = 64 << 10, /* is written at once */
-    FIRST_SIZE = 128 << 10,
-    MOST_SIZE = 1 << 20, /* more waits, unless it is one line */
+    KEPT_SIZE = 128 << 10, /* memory that a buffer keeps when it has been written */
+    MOST_SIZE = 1 << 20,   /* more waits, unless it is one line */
     STACK_SIZE = 64 << 10,
     MOST_PARTS = 1000
 };
 
+/* Mapped, not allocated: the C library would keep what was once needed for a slow disk. */
 struct buffer {
-    char *bytes;
+    char *bytes; /* NULL before there is a journal */
     size_t length;
-    size_t capacity;
+    size_t capacity; /* most of which has no memory before it is used */
     long lines;
 };
 
@@ -60,6 +60,20 @@ static void make_conditions(void)
     pthread_condattr_destroy(&attributes);
 }
 
+/* Empties a buffer, and gives its memory back but for what is used all the time. */
+static void give_back(struct buffer *buffer)
+{
+    if (buffer->capacity > MOST_SIZE) {
+        char *bytes = mremap(buffer->bytes, buffer->capacity, MOST_SIZE, 0);
+        if (bytes != MAP_FAILED)
+            buffer->capacity = MOST_SIZE;
+    }
+    if (buffer->length > KEPT_SIZE)
+        madvise(buffer->bytes + KEPT_SIZE, buffer->capacity - KEPT_SIZE, MADV_DONTNEED);
+    buffer->length = 0;
+    buffer->lines = 0;
+}
+
 static void before_fork(void)
 {
     pthread_mutex_lock(&journal.mutex);
@@ -78,7 +92,8 @@ static void in_child(void)
     if (journal.open)
         close(journal.descriptor);
     journal.open = false;
-    journal.filling.length = journal.writing.length = 0;
+    give_back(&journal.filling);
+    give_back(&journal.writing);
 }
 
 /* How many of the bytes could be written; all, or as many as are whole lines. */
@@ -155,12 +170,7 @@ static void *write_until_stopped(void *unused)
         pthread_mutex_lock(&journal.mutex);
         journal.lost += lost;
         journal.ended += full.lines;
-        if (full.capacity > FIRST_SIZE) {
-            free(full.bytes);
-            journal.writing = (struct buffer){0};
-        }
-        journal.writing.length = 0;
-        journal.writing.lines = 0;
+        give_back(&journal.writing);
         pthread_cond_broadcast(&journal.done);
     }
     pthread_mutex_unlock(&journal.mutex);
@@ -199,6 +209,19 @@ static bool make_file(const struct identity *identity)
     return false;
 }
 
+static bool make_buffer(struct buffer *buffer)
+{
+    if (buffer->bytes == NULL) {
+        char *bytes = mmap(NULL, MOST_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                           -1, 0);
+        if (bytes == MAP_FAILED)
+            return false;
+        *buffer = (struct buffer){.bytes = bytes, .capacity = MOST_SIZE};
+    }
+    memset(buffer->bytes, 0, KEPT_SIZE); /* no page fault in a time step */
+    return true;
+}
+
 int journal_open(const struct identity *identity)
 {
     if (!journal.ready) {
@@ -206,16 +229,8 @@ int journal_open(const struct identity *identity)
         pthread_atfork(before_fork, in_parent, in_child);
         journal.ready = true;
     }
-    struct buffer *buffers[] = {&journal.filling, &journal.writing};
-    for (int i = 0; i < 2; i++) {
-        if (buffers[i]->bytes == NULL && (buffers[i]->bytes = malloc(FIRST_SIZE)) == NULL)
-            return say_once(CMF_NO_MEMORY, "there is no memory for events, so nothing is logged");
-        if (buffers[i]->capacity == 0)
-            buffers[i]->capacity = FIRST_SIZE;
-        buffers[i]->length = 0;
-        buffers[i]->lines = 0;
-        memset(buffers[i]->bytes, 0, buffers[i]->capacity); /* no page fault in a time step */
-    }
+    if (!make_buffer(&journal.filling) || !make_buffer(&journal.writing))
+        return say_once(CMF_NO_MEMORY, "there is no memory for events, so nothing is logged");
     if (!make_file(identity))
         return say_once(CMF_NO_JOURNAL, "%s cannot be made (%s), so nothing is logged",
                         journal.path, strerror(errno));
@@ -255,14 +270,11 @@ static bool make_room(size_t most)
     size_t wanted = filling->length + most;
     if (wanted <= filling->capacity)
         return true;
-    size_t capacity = filling->capacity < FIRST_SIZE ? FIRST_SIZE : 2 * filling->capacity;
-    if (capacity < wanted)
-        capacity = wanted;
-    char *bytes = realloc(filling->bytes, capacity);
-    if (bytes == NULL)
+    char *bytes = mremap(filling->bytes, filling->capacity, wanted, MREMAP_MAYMOVE);
+    if (bytes == MAP_FAILED)
         return false;
     filling->bytes = bytes;
-    filling->capacity = capacity;
+    filling->capacity = wanted;
     return true;
 }
 
