@@ -18,6 +18,7 @@ from typing import Literal
 from benchmarks import inference
 from benchmarks import membership
 from benchmarks import memory
+from benchmarks import metrics
 from benchmarks import overhead
 from benchmarks import provenance
 from benchmarks import sampler
@@ -63,6 +64,9 @@ BENCHMARKS = {
     "inference_in_process": Benchmark(inference.in_process, "at most", 1.1),
     "inference_ranks": Benchmark(lambda: inference.of_ranks(1200), "at least", 1.3),
     "inference_ranks_16": Benchmark(lambda: inference.of_ranks(16), "at least", 1.3),
+    "log_metric_c": Benchmark(metrics.median, "at most", 2),
+    "log_metric_c_tail": Benchmark(metrics.tail, "at most", 20),
+    "log_metric_memory": Benchmark(metrics.memory, "at most", 2),
     "provenance_overhead": Benchmark(overhead.overhead, "at most", 1.02),
     "cmf_artifact": Benchmark(provenance.artifact, "at least", 10),
     "cmf_growth": Benchmark(provenance.growth, "at most", 1.5),
@@ -121,6 +125,10 @@ def amount(value: float, figure: Figure) -> str:
     """A side's value with its unit."""
     if figure.unit == "times the memory":
         return f"{value:.0f} MiB"
+    if figure.unit == "MiB more":
+        return f"{value:.2f} MiB"
+    if figure.unit == "µs":
+        return f"{value * 1e6:.2f} µs"
     return f"{value * 1e3:.3g} ms" if value < 1 else f"{value:.3g} s"
 
 

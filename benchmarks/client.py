@@ -54,6 +54,11 @@ class Program:
             text=True,
         )
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
     def begin(self, times: int) -> None:
         """Have it do its work so many times."""
         assert self._process.stdin is not None

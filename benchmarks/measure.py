@@ -13,19 +13,26 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Figure:
-    """A ratio that was measured, or a number that was counted.
+    """A ratio or an amount that was measured.
 
     Attributes:
         figure: The ratio: against / ours for throughput, ours / against for time and memory; or
-            what was counted.
-        unit: What it is a ratio or the number of.
+            the amount, in its unit.
+        unit: What it is a ratio or an amount of.
         ours: Median of ours, in seconds or MiB.
-        against: Median of the other side.
+        against: Median of the other side; 0 if there is none.
         runs: How many times each side was measured.
     """
 
     figure: float
-    unit: Literal["times the throughput", "times the time", "times the memory", "lost or doubled"]
+    unit: Literal[
+        "times the throughput",
+        "times the time",
+        "times the memory",
+        "µs",
+        "MiB more",
+        "lost or doubled",
+    ]
     ours: float
     against: float
     runs: int

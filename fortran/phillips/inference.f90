@@ -4,10 +4,11 @@ module inference
   use mpi_f08, only: MPI_Allreduce, MPI_COMM_WORLD, MPI_DOUBLE_PRECISION, MPI_IN_PLACE, MPI_SUM, MPI_Wtime
   use parslflow_client, only: PF_OK, store_client
   use configuration, only: settings
-  use constants, only: depth, dp
+  use constants, only: depth, dp, long
   use domain, only: block
   use failure, only: stop_if_any
   use features, only: feature_fields
+  use metrics, only: metric_log
   use state, only: model_state
   implicit none
   private
@@ -23,7 +24,7 @@ module inference
     real(dp), allocatable :: features(:, :)    !! a row a cell
     real(real32), allocatable :: answer(:)     !! ln(1 + EKE), EKE in m3 s-2
     real(dp) :: scaling                        !! of Rd_dx: grid spacing over filter scale
-    real(dp) :: outside = 0, seconds = 0, steps = 0
+    real(dp) :: outside = 0, seconds = 0, slowest = 0, steps = 0
   contains
     procedure :: predict
     procedure :: report
@@ -50,7 +51,7 @@ contains
     type(feature_fields), intent(in) :: fields  !! computed from this state
     type(model_state), intent(inout) :: s
 
-    real(dp) :: started, energy, bounded
+    real(dp) :: started, taken, energy, bounded
     integer :: i, j, n, error
 
     started = MPI_Wtime()
@@ -71,25 +72,32 @@ contains
         s%eddy_energy(i, j) = bounded
       end do
     end do
-    self%seconds = self%seconds + (MPI_Wtime() - started)
+    taken = MPI_Wtime() - started
+    self%seconds = self%seconds + taken
+    self%slowest = max(self%slowest, taken)
     self%steps = self%steps + 1
   end subroutine predict
 
-  !> Since the last report: the share of answers out of range and the mean time of a step's answer; collective.
-  subroutine report(self, b, outside, milliseconds)
+  !> Since the last report: the share of answers out of range and the mean time of a step's answer; logs this
+  !! rank's own; collective.
+  subroutine report(self, b, day, log, outside, milliseconds)
     class(network), intent(inout) :: self
     type(block), intent(in) :: b
+    real(dp), intent(in) :: day
+    type(metric_log), intent(inout) :: log
     real(dp), intent(out) :: outside        !! over all cells and steps
     real(dp), intent(out) :: milliseconds   !! mean over ranks and steps
 
     real(dp) :: total(2)
 
+    call log%add_network(day, int(self%outside, long), 1000 * self%seconds / self%steps, 1000 * self%slowest)
     total = [self%outside, self%seconds]
     call MPI_Allreduce(MPI_IN_PLACE, total, 2, MPI_DOUBLE_PRECISION, MPI_SUM, MPI_COMM_WORLD)
     outside = total(1) / (self%steps * b%nx * b%ny)
     milliseconds = 1000 * total(2) / (self%steps * b%ranks)
     self%outside = 0
     self%seconds = 0
+    self%slowest = 0
     self%steps = 0
   end subroutine report
 end module inference

@@ -13,6 +13,7 @@ program phillips
   use halo_exchange, only: exchange, field
   use inference, only: network, open_network
   use jet, only: start_from_jet
+  use metrics, only: metric_log, open_log
   use restart, only: read_restart, write_restart
   use state, only: model_state, new_state
   use tile_stream, only: open_stream, stream
@@ -31,6 +32,7 @@ program phillips
   type(output_file) :: output
   type(stream) :: tiles
   type(network) :: net
+  type(metric_log) :: log
   type(figures) :: now
   logical :: writes, streams, asks
   integer :: n, last
@@ -39,6 +41,7 @@ program phillips
   if (command_argument_count() /= 1) call stop_all('one argument is wanted: the path of a namelist file.')
   chosen = read_settings(command_argument(1))
   b = decompose(chosen)
+  log = open_log(chosen, b%rank)
   s = new_state(b)
   model = new_stepper(b, chosen)
   fields = new_features(b)
@@ -69,6 +72,7 @@ program phillips
     call model%step(b, s)
     if (every(chosen%steps(1.0_dp) / checks_a_day) .or. n == last) then
       now = measure(b, chosen%dt, s)
+      call log%add_flow(b%rank, s%day(), now)
       if (.not. (now%finite .and. now%thinnest > 0 .and. now%cfl < largest_cfl)) call stop_unstable()
     end if
     call export()
@@ -78,6 +82,7 @@ program phillips
   call write_restart(b, chosen, s)
   if (writes) call output%close(b)
   if (streams) call tiles%finish(b)
+  call log%close()
   call MPI_Finalize()
 
 contains
@@ -107,7 +112,7 @@ contains
   subroutine progress()
     real(dp) :: outside, milliseconds
 
-    if (asks) call net%report(b, outside, milliseconds)
+    if (asks) call net%report(b, s%day(), log, outside, milliseconds)
     if (b%rank /= 0) return
     write (output_unit, '(12a)', advance='no') 'day ', decimal(n / real(chosen%steps(1.0_dp), dp)), ' of ', &
       decimal(chosen%days), ' kinetic_energy=', scientific(now%kinetic_energy), ' max_speed=', &

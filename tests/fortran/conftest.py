@@ -86,6 +86,42 @@ def program(library: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def cmf_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder where the library is installed, built afresh."""
+    folder = tmp_path_factory.mktemp("cmf")
+    where = [f"BUILD={folder}/build", f"PREFIX={folder}"]
+    command = ["make", "-C", str(FORTRAN / "cmf"), *where, "install"]
+    subprocess.run(command, check=True, timeout=60)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cmf_program(cmf_library: Path) -> Callable[[str], Path]:
+    """Builds a program of the folder `programs`, once."""
+    flags = subprocess.run(
+        ["pkg-config", "--cflags", "--libs", "parslflow_cmf"],
+        env=os.environ | {"PKG_CONFIG_PATH": str(cmf_library / "lib" / "pkgconfig")},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+
+    def build(source: str) -> Path:
+        program = cmf_library / source.replace(".", "-")
+        if not program.exists():
+            compiler = (
+                ["gfortran", "-std=f2018", "-fcheck=all"]
+                if source.endswith(".f90")
+                else ["gcc", "-std=c11", "-D_DEFAULT_SOURCE", "-Wextra"]
+            )
+            compile_it = [*compiler, "-O1", "-Wall", "-Werror", PROGRAMS / source]
+            subprocess.run([*compile_it, "-o", program, *flags], check=True, timeout=LIMIT_S)
+        return program
+
+    return build
+
+
+@pytest.fixture(scope="session")
 def inference_library(phillips: Path) -> Path:
     """What runs models in a process, built with the model."""
     return phillips.parents[1] / "client" / "libparslflow_inference.so"

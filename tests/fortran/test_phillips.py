@@ -16,6 +16,11 @@ from numpy.testing import assert_allclose
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
+from parslflow.provenance import events
+from parslflow.provenance.journal import files
+from parslflow.provenance.journal import read_execution
+from parslflow.provenance.schema import Ended
+from parslflow.provenance.schema import Metric
 from parslflow.store.client import StoreClient
 from parslflow.store.server import StoreServer
 
@@ -422,13 +427,13 @@ def test_the_network_gives_the_eddy_energy(
     assert day["eke_mean"] == pytest.approx(eke.mean(), rel=0.01)
 
 
-def test_answers_out_of_range_are_bounded_and_counted(
+def test_answers_out_of_range_are_bounded_counted_and_logged(
     simulate: Simulate, store: StoreClient, store_server: StoreServer, tmp_path: Path
 ) -> None:
     store.set_model("eke", network(tmp_path / "model.pt", 1e9))
     done = simulate(
         2,
-        {"SSDB": store_server.address},
+        {"SSDB": store_server.address, "PARSLFLOW_JOURNAL": str(tmp_path / "journal")},
         time={"days": 0.25},
         meke={"scheme": "network"},
         network={"model": "eke"},
@@ -436,6 +441,49 @@ def test_answers_out_of_range_are_bounded_and_counted(
     )
     assert done.days[-1]["out_of_range"] == 1
     assert_allclose(read(done.daily, "EKE")["EKE"], 2 * DEPTH)
+    logged = [event for event in read_log(tmp_path / "journal") if event.series == "inference"]
+    assert [(event.rank, event.values["day"]) for event in logged] == [(0, 0.25), (1, 0.25)]
+    for event in logged:
+        assert event.values["out_of_range"] == NX * NY / 2 * 0.25 * 86400 / DT
+        assert 0 < event.values["inference_ms"] <= event.values["inference_ms_largest"]
+
+
+def read_log(journal: Path) -> list[Metric]:
+    """The rows of metrics of the only execution of a journal, which has completed."""
+    [paths] = files(journal).values()
+    found, problems = read_execution(paths)
+    assert problems == []
+    assert isinstance(found[-1], Ended)
+    assert found[-1].status == "completed"
+    return [event for event in found if isinstance(event, Metric)]
+
+
+def test_in_a_run_the_flow_is_logged_and_stays_the_same(
+    simulate: Simulate, lively: Simulation, tmp_path: Path
+) -> None:
+    journal = tmp_path / "journal"
+    journal.mkdir()
+    settings = {"physics": {"perturbation": 0.5}, "meke": {"scheme": "prognostic"}}
+    with events.execution(journal, pipeline="p", context="high", name="high-0"):
+        done = simulate(2, events.environment(), time={"days": 2.0}, **settings)
+    assert_same_state(done.restart, lively.restart)
+    logged = read_log(journal)
+    assert {(event.rank, event.series) for event in logged} == {(0, "diagnostics")}
+    values = [event.values for event in logged]
+    assert [row["day"] for row in values] == [n / 8 for n in range(1, 17)]
+    for day, row in zip(done.days, values[7::8], strict=True):
+        for name in ("kinetic_energy", "max_speed", "cfl"):
+            assert day[name] == pytest.approx(row[name], rel=0.01)
+        assert day["eke_mean"] == pytest.approx(DEPTH * row["eddy_energy"], rel=0.01)
+    last = read(lively.restart, "h", "u", "v")
+    assert values[-1]["thinnest"] == last["h"].min()
+    assert values[-1]["max_speed"] == max(np.abs(last[name]).max() for name in ("u", "v"))
+    assert abs(values[-1]["mass_error"]) < 1e-13
+
+
+def test_by_hand_nothing_is_logged(lively: Simulation) -> None:
+    names = {path.name for path in lively.folder.iterdir()}
+    assert names == {"input.nml", "daily.nc", "restart.nc"}
 
 
 def test_a_model_that_is_not_in_the_store_ends_with_one_sentence(
