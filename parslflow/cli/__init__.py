@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from parslflow import __version__
 from parslflow.cli import provenance
 from parslflow.cli import store
+from parslflow.cli import versions
 from parslflow.errors import ParslflowError
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_place(bench)
     bench.set_defaults(command=_bench)
     provenance.add(commands)
+    versions.add(commands)
     store.add(commands)
     return parser
 
