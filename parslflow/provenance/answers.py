@@ -122,6 +122,8 @@ def of_why(why: Why) -> str:
         lines += ["", *_choice(choice)]
     if not why.chosen_by:
         lines += ["", "No decision chose it."]
+    if why.passed_by:
+        lines.append("")
     for choice in why.passed_by:
         loss = {one.version: one.then for one in choice.seen}
         lines.append(

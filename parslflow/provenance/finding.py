@@ -30,18 +30,6 @@ def trainings(graph: Graph) -> dict[str, Execution]:
     }
 
 
-def script(graph: Graph, training: Execution) -> Artifact | None:
-    """The model that a training made for simulations; the last of its models if none is said so."""
-    models = [
-        artifact
-        for artifact in (graph.artifacts[key] for key in graph.after[training.id])
-        if artifact.kind == "model"
-    ]
-    return next((one for one in models if one.properties.get("form") == "TorchScript"), None) or (
-        models[-1] if models else None
-    )
-
-
 def find(graph: Graph, name: str) -> str:
     """The id of the one node that is called ``name``.
 
@@ -54,8 +42,8 @@ def find(graph: Graph, name: str) -> str:
         UsageError: nothing is called so, or several artifacts are.
     """
     training = trainings(graph).get(name)
-    if training is not None and (model := script(graph, training)) is not None:
-        return model.id
+    if training is not None and (model := graph.script(graph.after[training.id])) is not None:
+        return model
     called = [one for one in graph.executions.values() if name in (one.name, one.journal, one.id)]
     if called:
         return max(called, key=_started).id

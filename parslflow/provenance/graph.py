@@ -96,12 +96,19 @@ class Graph:
 
     def deployments(self) -> list[tuple[Execution, str]]:
         """What deployed or rolled back to a model, and the id of that model, the last one last."""
-        return [
-            (execution, key)
+        found = [
+            (execution, self.script(self.before[execution.id]))
             for execution in self.completed("deploy", "rollback")
-            for key in self.before[execution.id][:1]
-            if self.artifacts[key].kind == "model"
         ]
+        return [(execution, key) for execution, key in found if key is not None]
+
+    def script(self, keys: Iterable[str]) -> str | None:
+        """Of several artifacts the model that simulations ask, or else the last model if any."""
+        models = [key for key in keys if self.artifacts[key].kind == "model"]
+        scripts = (
+            key for key in models if self.artifacts[key].properties.get("form") == "TorchScript"
+        )
+        return next(scripts, models[-1] if models else None)
 
     def deployed(self, run_root: Path) -> str:
         """The id of the model that was deployed, or rolled back to, last."""

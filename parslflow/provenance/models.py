@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from parslflow.provenance.finding import script
 from parslflow.provenance.finding import trainings
 from parslflow.provenance.graph import Artifact
 from parslflow.provenance.graph import Execution
@@ -111,6 +110,7 @@ def versions(graph: Graph) -> list[ModelVersion]:
         for key in sets:
             if key not in seen:
                 seen[key] = _batches(graph, key)
+        model = graph.script(graph.after[training.id])
         chosen = tuple(execution for execution, key in deployments if key in produced)
         found.append(
             ModelVersion(
@@ -127,7 +127,7 @@ def versions(graph: Graph) -> list[ModelVersion]:
                     for key in dict.fromkeys(batch for one in sets for batch in seen[one])
                 ),
                 before=before,
-                script=script(graph, training),
+                script=graph.artifacts[model] if model is not None else None,
                 training=training,
                 deployed=bool(chosen) and chosen[-1] is deployments[-1][0],
                 deployments=chosen,
