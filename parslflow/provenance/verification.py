@@ -199,8 +199,12 @@ def _content_problems(
 
     told: set[str] = set()
     for path, (digest, state) in wrong.items():
-        verb = "is missing" if state == "missing" else "has changed"
-        since = f"{path} {verb} since {newest[path].execution} {newest[path].event} it"
+        by = f"{newest[path].execution} {newest[path].event}"
+        since = (
+            f"{path}, which {by}, is missing"
+            if state == "missing"
+            else f"{path} has changed since {by} it"
+        )
         to = " --to FILE" if state == "changed" or Path(path).is_absolute() else ""
         again = f"'parslflow checkout {run.root} {path}@{digest[:8]}{to}'"
         if digest in safe or digest not in objects:

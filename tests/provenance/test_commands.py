@@ -58,7 +58,8 @@ def test_checkout_and_verify_of_a_damaged_run(own_run: Path, tmp_path: Path) -> 
     (own_run / "samples" / "batch-1.h5").unlink()
     answer = parslflow("verify", own_run)
     assert answer.returncode == 1
-    assert "samples/batch-1.h5 is missing" in answer.stdout
+    assert answer.stdout.startswith("samples/batch-1.h5, which sample-1-")
+    assert " produced, is missing: " in answer.stdout
     assert answer.stderr.count("\n") == 1
     assert parslflow("checkout", own_run, "batch-1.h5").returncode == 0
     assert parslflow("verify", own_run).returncode == 0
