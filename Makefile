@@ -11,7 +11,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 APT := build-essential python3-dev python3-venv git gfortran openmpi-bin libopenmpi-dev \
-       libhiredis-dev libnetcdff-dev pkg-config procps graphviz redis-server openssl
+       libhiredis-dev libnetcdff-dev pkg-config procps graphviz redis-server openssl postgresql
 KERNELS := $(wildcard _ext/*.pyx _ext/*.pxd _ext/kernels/* _ext/tensorstore/*)
 FORTRAN := $(wildcard fortran/Makefile fortran/*/Makefile fortran/*/*.f90 fortran/*/*.[ch] fortran/*/*.cpp)
 
@@ -37,6 +37,7 @@ need() { command -v $$1 > /dev/null 2>&1 || missing="$$missing $$1"; }; \
 missing=; for tool in gcc g++ gfortran mpiexec mpif90 git dot nf-config pkg-config ps redis-server \
  redis-cli openssl; \
 do need $$tool; done; \
+ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || need initdb; \
 command -v $(PYTHON) > /dev/null 2>&1 && python=$(PYTHON) || python=python3; \
 $$python -c 'import ensurepip, sysconfig, os, sys; \
   sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' 2> /dev/null \

@@ -19,6 +19,7 @@ from benchmarks import inference
 from benchmarks import membership
 from benchmarks import memory
 from benchmarks import overhead
+from benchmarks import provenance
 from benchmarks import sampler
 from benchmarks import smoothing
 from benchmarks import store
@@ -63,6 +64,9 @@ BENCHMARKS = {
     "inference_ranks": Benchmark(lambda: inference.of_ranks(1200), "at least", 1.3),
     "inference_ranks_16": Benchmark(lambda: inference.of_ranks(16), "at least", 1.3),
     "provenance_overhead": Benchmark(overhead.overhead, "at most", 1.02),
+    "cmf_artifact": Benchmark(provenance.artifact, "at least", 10),
+    "cmf_growth": Benchmark(provenance.growth, "at most", 1.5),
+    "writers": Benchmark(provenance.writers, "at most", 0),
 }
 """Every benchmark by its name."""
 

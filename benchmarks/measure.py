@@ -13,18 +13,19 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Figure:
-    """A ratio that was measured.
+    """A ratio that was measured, or a number that was counted.
 
     Attributes:
-        figure: The ratio: against / ours for throughput, ours / against for time and memory.
-        unit: What it is a ratio of.
+        figure: The ratio: against / ours for throughput, ours / against for time and memory; or
+            what was counted.
+        unit: What it is a ratio or the number of.
         ours: Median of ours, in seconds or MiB.
         against: Median of the other side.
         runs: How many times each side was measured.
     """
 
     figure: float
-    unit: Literal["times the throughput", "times the time", "times the memory"]
+    unit: Literal["times the throughput", "times the time", "times the memory", "lost or doubled"]
     ours: float
     against: float
     runs: int

@@ -38,7 +38,7 @@ class Evaluation:
         self._experiment = experiment
         self._run = run
         self._finished = finished
-        self._writer = Writer(run.root, experiment.name)
+        self._writer = Writer(run.root)
 
     def __enter__(self) -> Self:
         self._writer.start()

@@ -20,6 +20,7 @@ from pydantic import model_validator
 
 from parslflow.errors import UsageError
 from parslflow.learning.settings import TrainingSettings
+from parslflow.provenance.settings import ProvenanceSettings
 from parslflow.store.address import Address
 from parslflow.store.listening import Listen
 from parslflow.store.listening import contradiction
@@ -211,6 +212,7 @@ class Experiment(Section):
     training: Training
     loop: Loop
     store: Store = Store()
+    provenance: ProvenanceSettings = ProvenanceSettings()
 
 
 def load(path: Path) -> Experiment:

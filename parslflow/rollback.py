@@ -60,7 +60,7 @@ def rollback(root: Path, version: str, reason: str) -> str:
                     f"--to FILE' brings version {file.sha256[:8]} back; put it in its place."
                 )
         number = 1 + sum(execution.context == CONTEXT for execution in graph.executions.values())
-        with Writer(run.root, experiment.name) as writer:
+        with Writer(run.root) as writer:
             with events.execution(
                 run.journal,
                 pipeline=experiment.name,

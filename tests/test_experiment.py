@@ -44,6 +44,14 @@ def edited(tmp_path: Path, old: str, new: str) -> Path:
         ("memory_mb = 512", "memory_mb = 1\naddress = 'h:1'", ["'store'", "remove one of them"]),
         ("memory_mb = 512", "address = 'h'", ["'store'", "neither unix://PATH nor HOST:PORT"]),
         ("memory_mb = 512", "listen = 'network'\npassword = false", ["must have a password"]),
+        ("[store]", "[provenance]\nuser = 'me'\n[store]", ["user goes with postgresql: add it"]),
+        ("[store]", "[provenance]\npostgresql = 'h/d'\n[store]", ["'provenance.postgresql'"]),
+        ("[store]", "[provenance]\nremote = 'x'\n[store]", ["'provenance.remote' = 'x'"]),
+        (
+            "[store]",
+            "[provenance]\nremote = '/x'\nendpoint = 'http://h'\n[store]",
+            ["'provenance'", "a remote that begins with s3://"],
+        ),
     ],
 )
 def test_a_mistake_is_named_in_one_sentence(

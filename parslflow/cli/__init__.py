@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from parslflow import __version__
 from parslflow.cli import provenance
+from parslflow.cli import record
 from parslflow.cli import store
 from parslflow.cli import versions
 from parslflow.errors import ParslflowError
@@ -102,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.set_defaults(command=_bench)
     provenance.add(commands)
     versions.add(commands)
+    record.add(commands)
     store.add(commands)
     return parser
 

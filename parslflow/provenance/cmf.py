@@ -1,35 +1,40 @@
-"""Logs executions to CMF.
+"""Logs executions to CMF: the same records as cmflib's, in a few transactions for many executions.
 
-Importing this module imports cmflib, which reads its settings from where the process stands: enter
-the run's :mod:`~parslflow.provenance.repository` first.
+cmflib writes an artifact in several transactions and after several processes. Here an execution is
+first created with all others that wait; then all their files go to DVC and git at once; then each
+execution gets its artifacts in one transaction. Names, types and properties are cmflib's, so that
+its queries and commands read them.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import math
-import os
 import shlex
-import shutil
-import sys
+import sqlite3
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from functools import partial
+from contextlib import suppress
+from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from cmflib import cmf
-from cmflib.metadata_helper import link_execution_to_artifact
-from ml_metadata.proto.metadata_store_pb2 import Event as Link  # type: ignore[attr-defined]
+from cmflib import metadata_helper
+from cmflib.metadata_helper import value_to_mlmd_value
+from dvc.exceptions import DvcException  # type: ignore[import-untyped]
 
-from parslflow.errors import ParslflowError
-from parslflow.provenance import versions
+from parslflow.provenance import repository
+from parslflow.provenance import tables
 from parslflow.provenance.events import Content
 from parslflow.provenance.events import Value
-from parslflow.provenance.events import sha256
+from parslflow.provenance.mlmd import MetadataStore
+from parslflow.provenance.mlmd import NotFoundError
+from parslflow.provenance.mlmd import StatusError
+from parslflow.provenance.mlmd import records as mlmd
 from parslflow.provenance.schema import ArtifactEvent
 from parslflow.provenance.schema import Decision
 from parslflow.provenance.schema import Ended
@@ -38,225 +43,361 @@ from parslflow.provenance.schema import Metric
 from parslflow.provenance.schema import Properties
 from parslflow.provenance.schema import Result
 from parslflow.provenance.schema import Started
-from parslflow.rundir import RunDir
-from parslflow.rundir import atomic_path
+from parslflow.provenance.versions import Version
+from parslflow.provenance.versions import Versions
 
-_ATTEMPTS = 4
+FAILURES = (OSError, sqlite3.Error, StatusError, DvcException)
+"""What logging raises when CMF, DVC or the disk refuses."""
+
+_STRING, _INT = mlmd.STRING, mlmd.INT
+_EXECUTION_TYPE = {
+    metadata_helper.EXECUTION_UNIQUE_ID: _STRING,
+    metadata_helper.EXECUTION_CONTEXT_NAME_PROPERTY_NAME: _STRING,
+    metadata_helper.EXECUTION_CONTEXT_ID: _INT,
+    metadata_helper.EXECUTION_EXECUTION: _STRING,
+    metadata_helper.EXECUTION_EXECUTION_TYPE_NAME: _STRING,
+    metadata_helper.EXECUTION_PIPELINE_TYPE: _STRING,
+    metadata_helper.EXECUTION_PIPELINE_ID: _INT,
+    metadata_helper.EXECUTION_REPO: _STRING,
+    metadata_helper.EXECUTION_START_COMMIT: _STRING,
+    metadata_helper.EXECUTION_END_COMMIT: _STRING,
+}
+_ARTIFACT_TYPES = {
+    "Dataset": ("git_repo", "Commit", "url"),
+    "Environment": ("git_repo", "Commit", "url"),
+    "Model": ("model_framework", "model_type", "model_name", "Commit", "url"),
+    "Step_Metrics": ("Commit", "url"),
+    "Metrics": ("metrics_name",),
+}
+_GIT_REPOSITORY = "file:///dev/null"
+_MOST_PARAMETERS = 500
+"""How many keys are asked for at once; a database has a limit."""
 
 
-class _Pipeline(cmf.Cmf):  # type: ignore[misc]
-    """CMF's own class, with one shortcut."""
+@dataclass
+class _Entry:
+    """An execution that is being logged."""
 
-    def log_python_env(self, url: str) -> Any:  # noqa: ANN401 - cmflib has no types
-        """Link an execution to the environment; log it only if CMF does not have it yet."""
-        known = [
-            artifact
-            for artifact in self.store.get_artifacts_by_type("Environment")
-            if artifact.name.startswith(f"{url}:")
-        ]
-        if not known:
-            return super().log_python_env(url)
-        return link_execution_to_artifact(
-            store=self.store,
-            execution_id=self.execution.id,
-            uri=known[0].uri,
-            input_name=known[0].name,
-            event_type=Link.INPUT,
-        )
+    events: Sequence[Event]
+    pipeline: Any
+    context: Any
+    stored: Any
+    """MLMD's record of it."""
+    series: dict[str, str] = field(default_factory=dict)
+    """The parquet file of each series of metrics."""
+
+    @property
+    def started(self) -> Started:
+        """Its first event."""
+        first = self.events[0]
+        assert isinstance(first, Started)  # noqa: S101 - the promise of who calls Cmf.log
+        return first
+
+    @property
+    def artifacts(self) -> list[ArtifactEvent]:
+        """What it used and produced."""
+        return [event for event in self.events if isinstance(event, ArtifactEvent)]
 
 
 class Cmf:
     """CMF's metadata of one run. Its process stands in the folder of that run's CMF."""
 
-    def __init__(self, run: RunDir) -> None:
-        versions.take_over()
-        self._run = run
-        self._folder = run.provenance
-        self._pipelines: dict[str, _Pipeline] = {}
-        self._uris: dict[str, str] = {}
-        """The key in CMF, DVC's MD5, of each artifact by its SHA-256."""
+    def __init__(self, store: MetadataStore, versions: Versions) -> None:
+        self._store = store
+        self._versions = versions
+        self._contexts: dict[tuple[str, str], tuple[Any, Any]] = {}
+        self._types: dict[str, int] = {}
+        self._environment = tables.write_environment()
 
-    def open_pipeline(self, name: str) -> _Pipeline:
-        """The one object of cmflib for the pipeline ``name``."""
-        if name not in self._pipelines:
-            pipeline = _Pipeline(str(self._folder / "mlmd"), pipeline_name=name)
-            os.chdir(self._folder)
-            for artifact in pipeline.store.get_artifacts():
-                if digest := artifact.custom_properties["sha256"].string_value:
-                    self._uris[digest] = artifact.uri
-            self._pipelines[name] = pipeline
-        return self._pipelines[name]
+    def log(self, executions: Iterable[Sequence[Event]]) -> dict[str, int]:
+        """Log executions with all that belongs to them, and return their ids in CMF by their names.
 
-    def log(self, events: Sequence[Event]) -> int:
-        """Log one execution with all that belongs to it, and return its id in CMF.
-
-        What a killed process already logged of it is found and kept, so that logging the same
+        What a killed process already logged of them is found and kept, so that logging the same
         events again changes nothing.
 
         Args:
-            events: the events of one execution, the first of them ``started``. Without an
-                ``ended`` its status is ``lost``.
-
-        Raises:
-            ParslflowError: CMF, DVC or git failed several times.
+            executions: the events of each, the first of them ``started``. Without an ``ended`` its
+                status is ``lost``.
         """
-        started = events[0]
-        assert isinstance(started, Started)  # noqa: S101 - the caller's promise
-        pipeline = self.open_pipeline(started.pipeline)
-        pipeline.create_context(started.context)
-        execution = self._checked(
-            lambda: pipeline.create_execution(
-                # The name by which CMF finds an execution that it already has.
-                started.execution,
-                _storable(_properties(events)),
-                cmd=shlex.join(started.command),
-                create_new_execution=False,
-            ),
-            f"log the execution {started.execution}",
-        )
-        _restore_floats(pipeline, execution, _properties(events))
-        present = self._outputs(pipeline, execution.id)
+        entries = self._begin(executions)
+        # The status comes with the last transaction of an execution.
+        new = [entry for entry in entries if "status" not in entry.stored.custom_properties]
+        if new:
+            known = self._known(new)
+            kept = self._keep(new, known)
+            for entry in new:
+                self._finish(entry, known, kept)
+        return {entry.started.execution: int(entry.stored.id) for entry in entries}
 
-        for event in events:
-            if isinstance(event, ArtifactEvent):
-                self._log_artifact(pipeline, event)
-        series: dict[str, list[Mapping[str, Content]]] = {}
-        results: dict[str, dict[str, Content]] = {}
-        for event in events:
-            if isinstance(event, Metric):
-                rank = {} if event.rank is None else {"rank": event.rank}
-                series.setdefault(event.series, []).append(rank | event.values)
-            elif isinstance(event, Result | Decision):
-                results.setdefault(event.event, {}).update(event.values)
-        for name, rows in series.items():
-            if ("Step_Metrics", name) not in present:
-                self._log_series(pipeline, execution, name, rows)
-        for name, values in results.items():
-            if ("Metrics", name) not in present:
-                self._checked(
-                    partial(pipeline.log_execution_metrics, name, _storable(values)),
-                    f"log the {name} of {started.execution}",
+    def _begin(self, executions: Iterable[Sequence[Event]]) -> list[_Entry]:
+        """Create the executions that CMF does not have, all in one transaction."""
+        commit = repository.head()
+        entries = []
+        for events in executions:
+            started = events[0]
+            assert isinstance(started, Started)  # noqa: S101 - see log
+            pipeline, context = self._context(started)
+            # The name by which an execution is found that CMF already has.
+            stored = self._store.get_execution_by_type_and_name(context.name, started.execution)
+            if stored is None:
+                stored = mlmd.Execution(
+                    type_id=self._execution_type(context.name),
+                    name=started.execution,
+                    properties={
+                        key: value_to_mlmd_value(value)
+                        for key, value in {
+                            metadata_helper.EXECUTION_UNIQUE_ID: str(uuid.uuid1()),
+                            metadata_helper.EXECUTION_CONTEXT_NAME_PROPERTY_NAME: context.name,
+                            metadata_helper.EXECUTION_CONTEXT_ID: context.id,
+                            metadata_helper.EXECUTION_EXECUTION: shlex.join(started.command),
+                            metadata_helper.EXECUTION_EXECUTION_TYPE_NAME: context.name,
+                            metadata_helper.EXECUTION_PIPELINE_TYPE: pipeline.name,
+                            metadata_helper.EXECUTION_PIPELINE_ID: pipeline.id,
+                            metadata_helper.EXECUTION_REPO: _GIT_REPOSITORY,
+                            metadata_helper.EXECUTION_START_COMMIT: commit,
+                            metadata_helper.EXECUTION_END_COMMIT: "",
+                        }.items()
+                    },
                 )
-        pipeline.finalize()
-        return int(execution.id)
+            entries.append(_Entry(events, pipeline, context, stored))
+        created = [entry.stored for entry in entries if not entry.stored.id]
+        if created:
+            for stored, key in zip(created, self._store.put_executions(created), strict=True):
+                stored.id = key
+        return entries
 
-    def _checked(self, call: Callable[[], Any], what: str) -> Any:  # noqa: ANN401
-        """The result of a call into CMF, which answers a failure with None.
-
-        Someone who looks at the versions with ``dvc`` holds its lock for a second: try again.
-        """
-        for attempt in range(_ATTEMPTS):
-            time.sleep(attempt)
-            result = call()
-            os.chdir(self._folder)  # a failed call leaves the process elsewhere
-            if result is not None:
-                return result
-        raise ParslflowError(
-            f"CMF could not {what}: see the lines above, and whether the disk is full; the "
-            "journal is whole, so the next writer goes on from here."
+    def _known(self, entries: Sequence[_Entry]) -> dict[str, Any]:
+        """The artifacts that CMF already has, by the SHA-256 that is their external id."""
+        digests = sorted(
+            {event.sha256 for entry in entries for event in entry.artifacts}
+            | {self._environment.sha256}
         )
+        known = {}
+        for start in range(0, len(digests), _MOST_PARAMETERS):
+            asked = digests[start : start + _MOST_PARAMETERS]
+            with suppress(NotFoundError):  # so it says that it has none of them
+                for artifact in self._store.get_artifacts_by_external_ids(asked):
+                    known[artifact.external_id] = artifact
+        return known
 
-    def _log_artifact(self, pipeline: _Pipeline, event: ArtifactEvent) -> None:
-        used = event.event == "used"
-        properties: dict[str, Content] = {
-            **event.properties,
-            "path": event.path,
-            "sha256": event.sha256,
-            "size": event.size,
-        }
-        if event.sha256 in self._uris:
-            artifact = link_execution_to_artifact(
-                store=pipeline.store,
-                execution_id=pipeline.execution.id,
-                uri=self._uris[event.sha256],
-                input_name=event.path,
-                event_type=Link.INPUT if used else Link.OUTPUT,
-            )
-            _add_properties(pipeline, artifact, properties)
-            return
-        name = self._place(event)
-        direction = "input" if used else "output"
+    def _keep(self, entries: Sequence[_Entry], known: Mapping[str, Any]) -> dict[str, Version]:
+        """Give all files that are new to DVC and git; the versions by SHA-256 or name."""
 
-        def call() -> Any:  # noqa: ANN401
-            if event.kind == "dataset":
-                return pipeline.log_dataset(name, direction, _storable(properties))
-            return pipeline.log_model(
-                name,
-                direction,
-                model_framework="PyTorch",
-                model_type=str(event.properties.get("network", "network")),
-                model_name=Path(event.path).name,
-                custom_properties=_storable(properties),
-            )
+        def is_kept(digest: str) -> bool:
+            # A database of several runs knows versions that this run's DVC does not have.
+            return digest in known and Path(f"{known[digest].name.split(':')[0]}.dvc").exists()
 
-        self._uris[event.sha256] = self._checked(call, f"log the {event.kind} {event.path}").uri
-
-    def _place(self, event: ArtifactEvent) -> str:
-        """Put this version of a file into CMF's folder, and return its name there.
-
-        A file of the run is linked, so that it needs no space; DVC makes it read-only, which
-        keeps the version from being overwritten. A file of the user's elsewhere is copied.
-        """
-        source = self._run.root / event.path
-        inside = not Path(event.path).is_absolute()
-        place = Path(event.path) if inside else Path("external", source.name)
-        place = place.with_name(f"{place.stem}.{event.sha256[:8]}{place.suffix}")
-        if not source.is_file() or sha256(source) != event.sha256:
-            print(
-                f"{source} is gone or has changed since {event.execution} {event.event} it: its "
-                "hash is logged, its content is not.",
-                file=sys.stderr,
-            )
-            place = place.with_name(f"{place.name}.missing")
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(f"{event.path}\nsha256 {event.sha256}\n{event.size} bytes\n")
-        elif not place.exists():
-            with atomic_path(place) as temporary:
-                _link_or_copy(source, temporary, link=inside)
-        return str(place)
-
-    def _log_series(
-        self,
-        pipeline: _Pipeline,
-        execution: Any,  # noqa: ANN401
-        series: str,
-        rows: list[Mapping[str, Content]],
-    ) -> None:
-        texts = {key for row in rows for key, value in row.items() if isinstance(value, str)}
-        for row in rows:
-            # Parquet wants one type a column.
-            pipeline.log_metric(
-                series, {key: str(value) if key in texts else value for key, value in row.items()}
-            )
-        # What a killed writer left there may be a read-only link into DVC's cache.
-        first_uuid = execution.properties["Execution_uuid"].string_value.split(",")[0]
-        Path("cmf_artifacts", first_uuid, "metrics", series).unlink(missing_ok=True)
-        self._checked(
-            partial(pipeline.commit_metrics, series),
-            f"log the metrics {series} of {execution.name}",
+        places: dict[str, str] = {}
+        if not is_kept(self._environment.sha256):
+            places[self._environment.sha256] = self._environment.path
+        for entry in entries:
+            for file in entry.artifacts:
+                if file.sha256 not in places and not is_kept(file.sha256):
+                    places[file.sha256] = self._versions.place(file)
+            series: dict[str, list[Mapping[str, Content]]] = {}
+            for event in entry.events:
+                if isinstance(event, Metric):
+                    rank = {} if event.rank is None else {"rank": event.rank}
+                    series.setdefault(event.series, []).append(rank | event.values)
+            folder = entry.stored.properties[metadata_helper.EXECUTION_UNIQUE_ID].string_value
+            for name, rows in series.items():
+                entry.series[name] = tables.write_series(folder, name, rows)
+                places[entry.series[name]] = entry.series[name]
+        kept = self._versions.keep(list(places.values()))
+        repository.commit(
+            [f"{path}.dvc" for path in places.values()],
+            "Log " + ", ".join(entry.started.execution for entry in entries),
         )
+        return {key: kept[path] for key, path in places.items()}
 
-    def _outputs(self, pipeline: _Pipeline, execution_id: int) -> set[tuple[str, str]]:
-        """Type and short name of the metrics that CMF has of an execution."""
-        events = pipeline.store.get_events_by_execution_ids([execution_id])
-        artifacts = pipeline.store.get_artifacts_by_id([event.artifact_id for event in events])
-        return {
-            (artifact.type, Path(artifact.name.split(":")[0]).name)
-            for artifact in artifacts
-            if artifact.type in ("Metrics", "Step_Metrics")
+    def _finish(self, entry: _Entry, known: dict[str, Any], kept: Mapping[str, Version]) -> None:
+        """Link an execution to the artifacts that CMF has, then add all that is new at once."""
+        stored = entry.stored
+        linked = {
+            event.artifact_id for event in self._store.get_events_by_execution_ids([stored.id])
         }
+        links: list[Any] = []
+        changed: list[Any] = []
+        new: dict[str, tuple[Any, Any]] = {}
 
+        def link(artifact: Any, event_type: int, name: str, seconds: float) -> None:  # noqa: ANN401
+            if artifact.id not in linked:
+                linked.add(artifact.id)
+                links.append(_link(artifact.id, stored.id, event_type, seconds, name))
 
-def _link_or_copy(source: Path, target: Path, *, link: bool) -> None:
-    if link:
-        try:
-            os.link(source, target)
-        except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
-                raise
+        for event in entry.artifacts:
+            direction = mlmd.Event.INPUT if event.event == "used" else mlmd.Event.OUTPUT
+            seconds = event.time.timestamp()
+            if event.sha256 in known:
+                artifact = known[event.sha256]
+                link(artifact, direction, event.path, seconds)
+            elif event.sha256 in new:
+                artifact, _ = new[event.sha256]
+            else:
+                artifact = self._artifact(event, kept[event.sha256], entry)
+                new[event.sha256] = (artifact, _link(None, stored.id, direction, seconds))
+            if _add_to(artifact, event, kept.get(event.sha256), entry.pipeline.name):
+                changed += [artifact] if artifact.id else []
+        environment = self._environment.sha256
+        if environment in known:
+            link(
+                known[environment],
+                mlmd.Event.INPUT,
+                known[environment].name,
+                entry.started.time.timestamp(),
+            )
         else:
-            return
-    shutil.copyfile(source, target)
+            new[environment] = (
+                self._new(
+                    "Environment",
+                    kept[environment],
+                    entry,
+                    {"git_repo": _GIT_REPOSITORY},
+                    environment,
+                ),
+                _link(None, stored.id, mlmd.Event.INPUT, entry.started.time.timestamp()),
+            )
+        pairs = [*new.values(), *self._metrics(entry, kept)]
+        properties = _properties(entry.events) | {"Python_Env": self._environment.path}
+        _set(stored.custom_properties, properties)
+        if changed:
+            self._store.put_artifacts(changed)
+        if links:
+            self._store.put_events(links)
+        _, ids, _ = self._store.put_execution(
+            stored, pairs, [entry.context], force_reuse_context=True
+        )
+        for (artifact, _), key in zip(pairs, ids, strict=True):
+            artifact.id = key
+        known.update({digest: artifact for digest, (artifact, _) in new.items()})
+
+    def _artifact(self, event: ArtifactEvent, version: Version, entry: _Entry) -> Any:  # noqa: ANN401
+        if event.kind == "dataset":
+            return self._new("Dataset", version, entry, {"git_repo": _GIT_REPOSITORY}, event.sha256)
+        properties = {
+            "model_framework": "PyTorch",
+            "model_type": str(event.properties.get("network", "network")),
+            "model_name": Path(event.path).name,
+        }
+        artifact = self._new("Model", version, entry, properties, event.sha256)
+        artifact.name = f"{artifact.name}:{entry.stored.id}"
+        return artifact
+
+    def _new(
+        self,
+        kind: str,
+        version: Version,
+        entry: _Entry,
+        properties: Mapping[str, str],
+        digest: str | None = None,
+    ) -> Any:  # noqa: ANN401
+        """An artifact of a version of a file; its uri is DVC's MD5, as cmflib's."""
+        artifact = mlmd.Artifact(
+            type_id=self._artifact_type(kind),
+            name=f"{version.path}:{version.md5}",
+            uri=version.md5,
+            external_id=digest,
+        )
+        _set(
+            artifact.properties,
+            {
+                **properties,
+                "Commit": version.md5,
+                "url": f"{entry.pipeline.name}:{version.url}",
+            },
+        )
+        return artifact
+
+    def _metrics(self, entry: _Entry, kept: Mapping[str, Version]) -> list[tuple[Any, Any]]:
+        """The artifacts of an execution's metrics, with their links."""
+        pairs = []
+        now = time.time()
+        for path in entry.series.values():
+            artifact = self._new("Step_Metrics", kept[path], entry, {})
+            artifact.name = f"{artifact.name}:{entry.stored.id}:{uuid.uuid1()}"
+            pairs.append(artifact)
+        results: dict[str, dict[str, Content]] = {}
+        for event in entry.events:
+            if isinstance(event, Result | Decision):
+                results.setdefault(event.event, {}).update(event.values)
+        for name, values in results.items():
+            uri = str(uuid.uuid1())
+            artifact = mlmd.Artifact(
+                type_id=self._artifact_type("Metrics"),
+                name=f"{name}:{uri}:{entry.stored.id}",
+                uri=uri,
+            )
+            _set(artifact.properties, {"metrics_name": artifact.name})
+            _set(artifact.custom_properties, values)
+            pairs.append(artifact)
+        return [
+            (artifact, _link(None, entry.stored.id, mlmd.Event.OUTPUT, now)) for artifact in pairs
+        ]
+
+    def _context(self, started: Started) -> tuple[Any, Any]:
+        """The pipeline of an execution, and its stage."""
+        key = (started.pipeline, started.context)
+        if key not in self._contexts:
+            pipeline = metadata_helper.get_or_create_parent_context(self._store, started.pipeline)
+            context = metadata_helper.get_or_create_run_context(
+                self._store, f"{started.pipeline}/{started.context}"
+            )
+            metadata_helper.associate_child_to_parent_context(self._store, pipeline, context)
+            self._contexts[key] = (pipeline, context)
+        return self._contexts[key]
+
+    def _execution_type(self, name: str) -> int:
+        if name not in self._types:
+            self._types[name] = metadata_helper.get_or_create_execution_type(
+                self._store, name, _EXECUTION_TYPE
+            ).id
+        return self._types[name]
+
+    def _artifact_type(self, name: str) -> int:
+        if name not in self._types:
+            self._types[name] = metadata_helper.get_or_create_artifact_type(
+                self._store, name, dict.fromkeys(_ARTIFACT_TYPES[name], _STRING)
+            ).id
+        return self._types[name]
+
+
+def _link(
+    artifact: int | None, execution: int, direction: int, seconds: float, name: str | None = None
+) -> Any:  # noqa: ANN401
+    """MLMD's event between an execution and an artifact, None if that has no id yet."""
+    path = None
+    if name is not None:
+        path = mlmd.Event.Path(steps=[mlmd.Event.Path.Step(key=name)])
+    return mlmd.Event(
+        artifact_id=artifact,
+        execution_id=execution,
+        type=direction,
+        path=path,
+        milliseconds_since_epoch=round(seconds * 1000),
+    )
+
+
+def _add_to(
+    artifact: Any,  # noqa: ANN401
+    event: ArtifactEvent,
+    version: Version | None,
+    pipeline: str,
+) -> bool:
+    """Give an artifact the properties and the place that it lacks; whether there were any."""
+    values = {
+        **event.properties,
+        "path": event.path,
+        "sha256": event.sha256,
+        "size": event.size,
+    }
+    missing = {key: values[key] for key in values if key not in artifact.custom_properties}
+    _set(artifact.custom_properties, missing)
+    urls = artifact.properties["url"].string_value.split(",")
+    if version is None or f"{pipeline}:{version.url}" in urls:
+        return bool(missing)
+    # Another run of the same database has it elsewhere.
+    artifact.properties["url"].string_value = ",".join([*urls, f"{pipeline}:{version.url}"])
+    return True
 
 
 def _properties(events: Sequence[Event]) -> dict[str, Content]:
@@ -289,44 +430,18 @@ def _properties(events: Sequence[Event]) -> dict[str, Content]:
     return properties
 
 
-def _storable(values: Mapping[str, Content]) -> dict[str, Value]:
-    """A copy, since CMF adds to what it is given; what MLMD cannot hold becomes a string."""
-    return {
-        key: json.dumps(value)
-        if isinstance(value, list)
-        else str(value)
-        if (isinstance(value, float) and not math.isfinite(value))
-        or (isinstance(value, int) and not -(2**63) <= value < 2**63)
-        else value
-        for key, value in values.items()
-    }
+def _set(properties: Any, values: Mapping[str, Content]) -> None:  # noqa: ANN401
+    """Set properties of MLMD."""
+    for key, value in values.items():
+        properties[key].CopyFrom(value_to_mlmd_value(_storable(value)))
 
 
-def _restore_floats(
-    pipeline: _Pipeline,
-    execution: Any,  # noqa: ANN401
-    properties: Mapping[str, Content],
-) -> None:
-    """Undo that CMF turns an execution's float properties into strings."""
-    for key, value in _storable(properties).items():
-        if isinstance(value, float):
-            execution.custom_properties[key].double_value = value
-    pipeline.store.put_executions([execution])
-
-
-def _add_properties(
-    pipeline: _Pipeline,
-    artifact: Any,  # noqa: ANN401
-    properties: Mapping[str, Content],
-) -> None:
-    """Give an artifact that CMF already has the properties that it lacks; the first stay."""
-    missing = {
-        key: value
-        for key, value in _storable(properties).items()
-        if key not in artifact.custom_properties
-    }
-    for key, value in missing.items():
-        field = {int: "int_value", float: "double_value", str: "string_value"}[type(value)]
-        setattr(artifact.custom_properties[key], field, value)
-    if missing:
-        pipeline.store.put_artifacts([artifact])
+def _storable(value: Content) -> Value:
+    """What MLMD cannot hold becomes a string."""
+    if isinstance(value, list):
+        return json.dumps(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)
+    return value

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 from typing import Literal
 
-from ml_metadata.metadata_store.metadata_store import MetadataStore
-
 from parslflow.errors import ParslflowError
-from parslflow.provenance.database import open_metadata
+from parslflow.provenance.database import Records
+from parslflow.provenance.database import read_records
 from parslflow.provenance.events import Value
 
 
@@ -134,32 +133,21 @@ def reach(start: Iterable[str], neighbours: dict[str, list[str]]) -> set[str]:
 
 
 def read(run_root: Path) -> Graph:
-    """All that CMF has of a run, in a few requests: its own queries take seconds an artifact."""
-    store = open_metadata(run_root)
+    """All that CMF has of a run."""
     with _no_collections():
-        return _read(store)
+        return _read(read_records(run_root))
 
 
-def _read(store: MetadataStore) -> Graph:
-    stored_executions = [
-        one
-        for kind in store.get_execution_types()
-        for one in store.get_executions_by_type(kind.name)
-    ]
-    executions = {
-        one.id: _execution(one) for one in sorted(stored_executions, key=lambda one: int(one.id))
-    }
-    # By type, since MLMD gives all artifacts in pages of a hundred.
-    stored = {
-        kind: {one.id: one for one in store.get_artifacts_by_type(kind)}
-        for kind in ("Dataset", "Model", "Metrics", "Step_Metrics")
-    }
+def _read(records: Records) -> Graph:
+    executions = {one.id: _execution(one) for one in records.executions}
     artifacts = {
-        key: _artifact(one) for kind in ("Dataset", "Model") for key, one in stored[kind].items()
+        key: _artifact(one)
+        for key, one in records.artifacts.items()
+        if one.type in ("Dataset", "Model")
     }
     graph = Graph({one.id: one for one in executions.values()}, {})
     others: dict[int, dict[str, None]] = {}
-    for event in store.get_events_by_execution_ids(list(executions)):
+    for event in records.events:
         number = event.artifact_id
         execution = executions[event.execution_id]
         if number in artifacts:
@@ -171,19 +159,21 @@ def _read(store: MetadataStore) -> Graph:
             # Content that CMF already had is linked with the name of the file.
             for step in event.path.steps:
                 others.setdefault(number, {})[step.key] = None
-        elif number in stored["Metrics"]:
-            execution.metrics.update(_values(stored["Metrics"][number].custom_properties))
-        elif number in stored["Step_Metrics"]:
-            path = stored["Step_Metrics"][number].name.partition(":")[0]
+            continue
+        stored = records.artifacts.get(number)
+        if stored is None:
+            continue
+        if stored.type == "Metrics":
+            execution.metrics.update(_values(stored.custom_properties))
+        elif stored.type == "Step_Metrics":
+            path = stored.name.partition(":")[0]
             execution.series[Path(path).name] = path
     for number, paths in others.items():
-        name = stored["Model" if artifacts[number].kind == "model" else "Dataset"][
-            number
-        ].name.partition(":")[0]
-        known = tuple(path for path in paths if path not in (artifacts[number].path, name))
+        own = (artifacts[number].path, records.artifacts[number].name.partition(":")[0])
+        known = tuple(path for path in paths if path not in own)
         if known:
             artifacts[number] = replace(artifacts[number], other_paths=known)
-    graph.artifacts |= {artifacts[number].id: artifacts[number] for number in sorted(artifacts)}
+    graph.artifacts |= {one.id: one for one in artifacts.values()}
     return graph
 
 

@@ -15,6 +15,7 @@ from typing import Literal
 
 from parslflow.errors import ParslflowError
 from parslflow.provenance import repository
+from parslflow.provenance import settings
 from parslflow.rundir import RunDir
 
 Action = Literal["pull", "find"]
@@ -51,7 +52,7 @@ def find(run: RunDir, md5s: Iterable[str]) -> set[str]:
 
 def _ask(run: RunDir, action: Action, md5s: list[str]) -> set[str]:
     done = subprocess.run(
-        [sys.executable, "-m", __name__, action, str(run.provenance), *md5s],
+        [sys.executable, "-m", __name__, action, str(run.root), *md5s],
         capture_output=True,
         text=True,
         check=False,
@@ -67,13 +68,15 @@ def _ask(run: RunDir, action: Action, md5s: list[str]) -> set[str]:
 
 
 def main(arguments: list[str]) -> None:
-    """The command: ``python -m parslflow.provenance.remote pull|find FOLDER MD5...``."""
-    action, folder, *md5s = arguments
-    repository.isolate(Path(folder).parent / "settings")
+    """The command: ``python -m parslflow.provenance.remote pull|find RUN MD5...``."""
+    action, root, *md5s = arguments
+    run = RunDir(Path(root))
+    repository.isolate(run.provenance.parent / "settings")
+    repository.configure(run.provenance, settings.of_run(run))
     from dvc.repo import Repo  # type: ignore[import-untyped]
     from dvc_data.hashfile.hash_info import HashInfo
 
-    cloud = Repo(folder).cloud
+    cloud = Repo(str(run.provenance)).cloud
     hashes = [HashInfo("md5", md5) for md5 in md5s]
     if action == "pull":
         found = {one.value for one in cloud.pull(hashes).transferred}
@@ -84,4 +87,7 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except ParslflowError as error:
+        sys.exit(str(error))

@@ -9,38 +9,100 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-_DVC_CONFIG = """[core]
-    remote = local
+from parslflow.errors import ParslflowError
+from parslflow.provenance.settings import ProvenanceSettings
+from parslflow.rundir import write_private
+
+# CMF's commands know a remote by these names only.
+_FOLDER, _S3, _S3_COMPATIBLE = "local-storage", "amazons3", "minio"
+
+_DVC_CONFIG = f"""[core]
+    remote = {_FOLDER}
     analytics = false
     check_update = false
-    autostage = true
 [cache]
     type = "reflink,hardlink,copy"
-['remote "local"']
+['remote "{_FOLDER}"']
     url = ../../dvc-remote
 """
-# MLMD's database is no part of the history, and neither is what DVC keeps.
-_GIT_IGNORE = "/mlmd*\n"
+# The history is of the .dvc files alone. One pattern for all, since DVC's one for each would be
+# read again for every file.
+_GIT_IGNORE = """*
+!*/
+!*.dvc
+!/.gitignore
+!/.dvcignore
+!/.dvc/config
+!/.dvc/.gitignore
+"""
 _DVC_IGNORE = "/config.local\n/tmp\n/cache\n"
+_DEFAULT_SERVER = "http://127.0.0.1:80"
 
 
-def enter(folder: Path) -> None:
+def enter(folder: Path, chosen: ProvenanceSettings) -> None:
     """Go into CMF's folder, which is made if it is not there yet.
 
     CMF, git and DVC read their settings from where they stand when they are imported and called.
+
+    Raises:
+        UsageError: the keys to the remote cannot be read.
+        ParslflowError: there is no git, or it failed.
     """
     isolate(folder.parent / "settings")
     if not folder.exists():
         _make(folder)
     # A writer that was killed in the middle of a git command leaves this, and it stops all others.
     (folder / ".git" / "index.lock").unlink(missing_ok=True)
+    configure(folder, chosen)
     os.chdir(folder)
 
 
+def configure(folder: Path, chosen: ProvenanceSettings) -> None:
+    """Tell DVC and CMF where remote and server are, of which a moved run has the old places.
+
+    Raises:
+        UsageError: the keys to the remote cannot be read.
+    """
+    write_private(folder / ".dvc" / "config.local", _remote(folder, chosen))
+    (folder / ".cmfconfig").write_text(f"[cmf]\nserver-url = {chosen.server or _DEFAULT_SERVER}\n")
+
+
+def head() -> str:
+    """The commit that the repository is at."""
+    return _git(["rev-parse", "HEAD"]).decode().strip()
+
+
+def commit(paths: Sequence[str], message: str) -> None:
+    """Commit files, if they are not there as they are."""
+    if not paths:
+        return
+    _git(
+        ["add", "--force", "--pathspec-from-file=-", "--pathspec-file-nul"],
+        "\0".join(paths).encode(),
+    )
+    if _git(["diff", "--cached", "--name-only"]):
+        _git(["commit", "--quiet", "--file=-"], message.encode())
+
+
+def _git(arguments: list[str], given: bytes = b"", folder: Path | None = None) -> bytes:
+    try:
+        return subprocess.run(
+            ["git", *arguments], input=given, cwd=folder, check=True, capture_output=True
+        ).stdout
+    except FileNotFoundError:
+        raise ParslflowError(
+            "CMF keeps its versions with git, and the program 'git' is not on PATH: install it."
+        ) from None
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip().replace("\n", " ")
+        raise ParslflowError(f"git {arguments[0]} failed: {said}") from None
+
+
 def isolate(settings: Path) -> None:
-    """Keep the user's git and DVC settings, and a git command that we run under, out."""
+    """Keep the user's git, DVC and CMF settings, and a git command that we run under, out."""
     for name in list(os.environ):
         if name.startswith(("GIT_", "DVC_")) or name == "CONFIG_FILE":
             del os.environ[name]
@@ -51,7 +113,9 @@ def isolate(settings: Path) -> None:
         DVC_GLOBAL_CONFIG_DIR=str(settings / "global"),
         DVC_SYSTEM_CONFIG_DIR=str(settings / "system"),
         DVC_SITE_CACHE_DIR=str(settings / "site-cache"),
-        # CMF calls 'dvc' and 'pip' by name.
+        # Else below the home directory, which need not be there.
+        CMF_LOG_FILE=str(settings / "cmflib.log"),
+        # CMF calls 'pip' by name.
         PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
     )
 
@@ -65,7 +129,7 @@ def _make(folder: Path) -> None:
     (new / ".dvc" / ".gitignore").write_text(_DVC_IGNORE)
     (new / ".dvcignore").touch()
     (new / ".gitignore").write_text(_GIT_IGNORE)
-    for command in (
+    for arguments in (
         # CMF names the branch after its database.
         ["init", "--quiet", "--template=", "--initial-branch=mlmd"],
         ["config", "user.name", "parslflow"],
@@ -75,5 +139,21 @@ def _make(folder: Path) -> None:
         ["add", "--all"],
         ["commit", "--quiet", "--message=Begin"],
     ):
-        subprocess.run(["git", *command], cwd=new, check=True)
+        _git(arguments, folder=new)
     new.rename(folder)
+
+
+def _remote(folder: Path, chosen: ProvenanceSettings) -> str:
+    """DVC's settings of where the versions are pushed to: of this place, so in no commit."""
+    if chosen.remote is None or not chosen.remote.startswith("s3://"):
+        # CMF's commands take a relative path from elsewhere than DVC does.
+        place = chosen.remote or str(folder.parent.resolve() / "dvc-remote")
+        return f"['remote \"{_FOLDER}\"']\n    url = {place}\n"
+    name = _S3 if chosen.endpoint is None else _S3_COMPATIBLE
+    values = {"url": chosen.remote}
+    if chosen.endpoint is not None:
+        values["endpointurl"] = chosen.endpoint
+    if chosen.keys is not None:
+        values["access_key_id"], values["secret_access_key"] = chosen.keys
+    lines = "".join(f"    {key} = {value}\n" for key, value in values.items())
+    return f"[core]\n    remote = {name}\n['remote \"{name}\"']\n{lines}"

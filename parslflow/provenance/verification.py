@@ -100,7 +100,7 @@ def verify(run_root: Path, progress: Progress = lambda done, total: None) -> Ver
     )
     damaged = {path for path in objects if hashed.md5(path) != _name(path)}
     problems += _content_problems(run, graph, events, newest, hashed, damaged)
-    problems += _cmf_problems(graph, journal)
+    problems += _cmf_problems(run, graph, journal)
     return Verification(
         files=len(newest),
         versions=len({event.sha256 for event in events}),
@@ -266,7 +266,7 @@ def _unsafe(cached: Path, damaged: set[Path]) -> str:
     return "it had changed or was gone before DVC got it"
 
 
-def _cmf_problems(graph: Graph, journal: dict[str, list[Event]]) -> list[Problem]:
+def _cmf_problems(run: RunDir, graph: Graph, journal: dict[str, list[Event]]) -> list[Problem]:
     """What CMF lacks of the executions that have ended, or has twice."""
     problems: list[Problem] = []
     counted = Counter(one.journal for one in graph.executions.values())
@@ -280,8 +280,8 @@ def _cmf_problems(graph: Graph, journal: dict[str, list[Event]]) -> list[Problem
                     "cmf",
                     name,
                     "not logged",
-                    f"CMF does not have the execution {name}: wait for the writer, or start it "
-                    "again.",
+                    f"CMF does not have the execution {name}: 'parslflow record {run.root}' logs "
+                    "it.",
                 )
             )
         else:

@@ -1,7 +1,7 @@
 """The one process that logs to CMF, and the driver's handle on it.
 
-``python -m parslflow.provenance.writer RUN PIPELINE`` follows the journal and logs every execution
-once, in the order of their starts, when it has ended. What it has done it writes to
+``python -m parslflow.provenance.writer RUN`` follows the journal and logs every execution once, in
+the order of their starts, when it has ended. What it has done it writes to
 ``RUN/provenance/state.json``; killed and started again it goes on from there.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,20 +18,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 from typing import Self
 
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.provenance import repository
+from parslflow.provenance import settings
+from parslflow.provenance.database import connect
+from parslflow.provenance.database import logged
+from parslflow.provenance.database import state_file
 from parslflow.provenance.journal import files
 from parslflow.provenance.journal import has_ended
 from parslflow.provenance.journal import read_execution
 from parslflow.provenance.schema import Event
+from parslflow.provenance.settings import ProvenanceSettings
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
 
-_POLL_SECONDS = 0.2
+if TYPE_CHECKING:
+    from parslflow.provenance.versions import Versions
+
+_POLL_SECONDS = 0.05
+_IDLE_SHARE = 20
+"""A look at the journal costs at most one part of so many of the time."""
+_BATCH = 50
+"""The most executions that are logged together."""
 _NICENESS = 5
+_FULL_BYTES = 1 << 20
+
+
+class NotPushedError(ParslflowError):
+    """All is logged, and not all versions are where they shall be kept."""
+
+    exit_code = 3
 
 
 class Writer:
@@ -40,9 +61,8 @@ class Writer:
     left and end.
     """
 
-    def __init__(self, run_root: Path, pipeline: str) -> None:
+    def __init__(self, run_root: Path) -> None:
         self._run = RunDir(run_root.resolve())
-        self._pipeline = pipeline
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -64,11 +84,12 @@ class Writer:
 
     def start(self) -> None:
         """Start the process; it finishes the journal when this process is gone."""
+        _stop_file(self._run).parent.mkdir(parents=True, exist_ok=True)
         _stop_file(self._run).unlink(missing_ok=True)
         self._run.logs.mkdir(parents=True, exist_ok=True)
         with _log_file(self._run).open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(self._run.root), self._pipeline],
+                [sys.executable, "-m", __name__, str(self._run.root)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -86,7 +107,7 @@ class Writer:
         deadline = time.monotonic() + timeout_s
         while True:
             alive = self._process is not None and self._process.poll() is None
-            left = ended - _read_state(self._run).keys()
+            left = ended - logged(self._run).keys()
             if not left:
                 return
             if not alive:
@@ -96,7 +117,7 @@ class Writer:
                     f"The provenance writer has {len(left)} executions still to log after "
                     f"{timeout_s:g} s: see {_log_file(self._run)}."
                 )
-            time.sleep(_POLL_SECONDS / 2)
+            time.sleep(_POLL_SECONDS / 5)
 
     def close(self) -> None:
         """Have the process log what is left, and wait for its end.
@@ -107,48 +128,92 @@ class Writer:
         if self._process is None:
             return
         _stop_file(self._run).touch()
-        if self._process.wait() != 0:
-            raise ParslflowError(f"The provenance writer failed: {self._last_line()}")
+        code = self._process.wait()
         self._process = None
+        if code == NotPushedError.exit_code:
+            # The run itself is whole.
+            print(f"parslflow: {self._last_line()}", file=sys.stderr)
+        elif code != 0:
+            raise ParslflowError(f"The provenance writer failed: {self._last_line()}")
 
     def _last_line(self) -> str:
         lines = _log_file(self._run).read_text(errors="replace").split("\n")
         said = next((line for line in reversed(lines) if line.strip()), "it said nothing")
-        return f"{said} ({_log_file(self._run)})"
+        # On a full disk it could not say so.
+        full = shutil.disk_usage(self._run.root).free < _FULL_BYTES
+        return f"{said} ({_log_file(self._run)}){'; the disk is full' if full else ''}"
 
 
-def _follow(run: RunDir, pipeline: str) -> None:
+def _follow(run: RunDir, chosen: ProvenanceSettings) -> None:
     """Log the journal's executions until told to stop, or until the parent is gone."""
     parent = os.getppid()
-    repository.enter(run.provenance)
+    repository.enter(run.provenance, chosen)
+    from parslflow.provenance.cmf import FAILURES
     from parslflow.provenance.cmf import Cmf
+    from parslflow.provenance.versions import Versions
 
-    cmf = Cmf(run)
-    cmf.open_pipeline(pipeline)
-    state = _read_state(run)
-    pending: dict[str, list[Event]] = {}
+    versions = Versions(run)
+    log = Cmf(connect(run, chosen), versions).log
+    state = logged(run)
+    sizes: dict[Path, int] = {}
     while True:
+        began = time.monotonic()
         # Asked before the journal is read, so that nothing that was there by then is missed.
         stopped = _stop_file(run).exists()
         orphaned = os.getppid() != parent
+        pending: list[list[Event]] = []
         for name, paths in files(run.journal).items():
             # Once told to stop nobody runs any more: what has not ended never will.
-            if name not in state and name not in pending and (stopped or has_ended(paths)):
-                events, problems = read_execution(paths)
-                for problem in problems:
-                    _say(problem)
-                if events:
-                    pending[name] = events
-                else:
-                    state[name] = None
+            if name in state or not (stopped or (_grew(paths, sizes) and has_ended(paths))):
+                continue
+            events, problems = read_execution(paths)
+            for problem in problems:
+                _say(problem)
+            if events:
+                pending.append(events)
+            else:
+                state[name] = None
         if pending:
-            name = min(pending, key=lambda name: (pending[name][0].time, name))
-            state[name] = cmf.log(pending.pop(name))
+            pending.sort(key=lambda events: (events[0].time, events[0].execution))
+            try:
+                state |= log(pending[:_BATCH])
+            except FAILURES as error:
+                raise ParslflowError(
+                    f"CMF could not log {pending[0][0].execution} and what follows: {error} Is the "
+                    "disk full? The journal is whole: 'parslflow record RUN' goes on from here."
+                ) from None
             _write_state(run, state)
+            sizes.clear()
         elif stopped or orphaned:
-            return
+            break
         else:
-            time.sleep(_POLL_SECONDS)
+            time.sleep(max(_POLL_SECONDS, _IDLE_SHARE * (time.monotonic() - began)))
+    if chosen.remote is not None:
+        _push(versions, chosen.remote)
+
+
+def _grew(paths: list[Path], sizes: dict[Path, int]) -> bool:
+    """Whether files have grown since they were last looked at, so that reading them tells more."""
+    found = {path: path.stat().st_size for path in paths}
+    if all(sizes.get(path) == size for path, size in found.items()):
+        return False
+    sizes |= found
+    return True
+
+
+def _push(versions: Versions, remote: str) -> None:
+    """Send the versions to where they shall be kept.
+
+    Raises:
+        ParslflowError: it failed; the versions are in the run directory.
+    """
+    try:
+        _say(f"Sent {versions.push()} files to {remote}.")
+    except Exception as error:  # DVC's, the network's, or the remote's library's
+        raise NotPushedError(
+            f"All executions are logged, but not all files are at {remote}: {error} Mend it, then "
+            "'parslflow record RUN' sends the rest."
+        ) from None
 
 
 def _say(sentence: str) -> None:
@@ -159,26 +224,12 @@ def _stop_file(run: RunDir) -> Path:
     return run.provenance.parent / "stop"
 
 
-def _state_file(run: RunDir) -> Path:
-    return run.provenance.parent / "state.json"
-
-
 def _log_file(run: RunDir) -> Path:
     return run.logs / "writer.log"
 
 
-def _read_state(run: RunDir) -> dict[str, int | None]:
-    """The id in CMF of every execution that was dealt with, None if it could not be read."""
-    try:
-        text = _state_file(run).read_text()
-    except FileNotFoundError:
-        return {}
-    executions: dict[str, int | None] = json.loads(text)["executions"]
-    return executions
-
-
 def _write_state(run: RunDir, executions: dict[str, int | None]) -> None:
-    with atomic_path(_state_file(run)) as temporary:
+    with atomic_path(state_file(run)) as temporary:
         temporary.write_text(json.dumps({"executions": executions}, indent=1) + "\n")
 
 
@@ -193,15 +244,15 @@ def _alone(run: RunDir) -> Iterator[None]:
 
 
 def main(arguments: list[str]) -> int:
-    """The command: ``python -m parslflow.provenance.writer RUN PIPELINE``."""
-    if len(arguments) != 2:
-        _say("Give a run directory and the experiment's name: writer RUN PIPELINE.")
+    """The command: ``python -m parslflow.provenance.writer RUN``."""
+    if len(arguments) != 1:
+        _say("Give a run directory: writer RUN.")
         return UsageError.exit_code
     run = RunDir(Path(arguments[0]).resolve())
     os.nice(_NICENESS)
     try:
         with _alone(run):
-            _follow(run, pipeline=arguments[1])
+            _follow(run, settings.of_run(run))
     except ParslflowError as error:
         _say(str(error))
         return error.exit_code

@@ -1,13 +1,12 @@
-"""One small run, logged to a real CMF by a writer that was killed three times."""
+"""One small run, logged to a real CMF by a writer that was killed time and again."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,9 +19,13 @@ from parslflow.provenance.events import Value
 from parslflow.provenance.writer import Writer
 
 from .loop import write_loop
+from .services import Postgresql
+from .services import postgresql
 
 PIPELINE = "small"
 EPOCHS = 300
+# At these of its steps the writer is killed, one after the other; the run has 364 in all.
+KILLS = (9, 31, 60, 90, 120, 150, 200, 230)
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,6 @@ class LoggedRun:
     repository_before: dict[str, str]
     """The user's repository around the run, before and after."""
     repository_after: dict[str, str]
-    states: list[list[str]]
-    """The executions that were logged each time that the writer was killed."""
 
 
 @pytest.fixture(scope="session")
@@ -44,16 +45,23 @@ def logged_run(tmp_path_factory: pytest.TempPathFactory) -> LoggedRun:
     root = repository / "runs" / "one"
     contents = write_small_run(root, outside=repository / "topography.nc")
     before = _repository_state(repository)
-    states = []
     with pytest.MonkeyPatch.context() as environment:
         # As under a git hook: CMF's git must still not touch this repository.
         environment.setenv("GIT_DIR", str(repository / ".git"))
         environment.setenv("GIT_INDEX_FILE", str(repository / ".git" / "index"))
-        for logged in range(3):
-            states.append(_kill_writer(root, logged, extra_seconds=0.1 + 0.05 * logged))
-        with Writer(root, PIPELINE) as writer:
+        # Each goes on from the wreck that the former left.
+        for step in KILLS:
+            assert run_killed_writer(root, step) is None, step
+        with Writer(root) as writer:
             writer.flush(timeout_s=200)
-    return LoggedRun(root, contents, before, _repository_state(repository), states)
+    return LoggedRun(root, contents, before, _repository_state(repository))
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[Postgresql]:
+    """One real server for the session."""
+    with postgresql() as server:
+        yield server
 
 
 def write_small_run(root: Path, outside: Path) -> dict[Path, bytes]:
@@ -86,7 +94,9 @@ def write_small_run(root: Path, outside: Path) -> dict[Path, bytes]:
         ) as run:
             run.used(base, kind="dataset")
             for epoch in range(EPOCHS):
-                run.metric("epoch", {"epoch": epoch, "train_loss": 1 / (1 + epoch)})
+                run.metric(
+                    "epoch", {"epoch": epoch, "train_loss": 1 / (1 + epoch), "number": number}
+                )
             for suffix in (".pt", ".script.pt"):
                 path = write(root / f"models/{version}{suffix}")
                 run.produced(path, kind="model", properties={"network": network, "iteration": 0})
@@ -112,26 +122,53 @@ def _cut_end(path: Path) -> None:
     path.write_bytes(text[: text.rstrip().rfind(b"\n") + 40])
 
 
-def _kill_writer(root: Path, logged: int, extra_seconds: float) -> list[str]:
-    """Start a writer and kill it in the middle of the execution after ``logged`` ones."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "parslflow.provenance.writer", str(root), PIPELINE]
+# Kills itself at one of its own steps: when it is about to write, rename, link or make something,
+# to start a program, or to change the metadata.
+KILLED = """
+import os, runpy, signal, sys
+root, step = sys.argv[1], int(sys.argv[2])
+seen = 0
+def count(what):
+    global seen
+    seen += 1
+    if seen == step:
+        os.kill(os.getpid(), signal.SIGKILL)
+def watch(event, arguments):
+    if event == "open":
+        path, mode, flags = arguments
+        if str(path).startswith(root) and flags & (os.O_WRONLY | os.O_RDWR):
+            count(event)
+    elif event in ("os.rename", "os.link", "os.mkdir", "os.remove", "subprocess.Popen"):
+        count(event)
+sys.addaudithook(watch)
+from parslflow.provenance.mlmd import MetadataStore
+for name in dir(MetadataStore):
+    if name.startswith("put_"):
+        def counted(self, *arguments, call=getattr(MetadataStore, name), **named):
+            count(name)
+            answer = call(self, *arguments, **named)
+            count(name)
+            return answer
+        setattr(MetadataStore, name, counted)
+sys.argv[1:] = [root]
+try:
+    runpy.run_module("parslflow.provenance.writer", run_name="__main__", alter_sys=True)
+finally:
+    print(seen)
+"""
+
+
+def run_killed_writer(root: Path, step: int) -> int | None:
+    """Run a writer that kills itself at one of its steps; how many it took if it ended."""
+    (root / "provenance").mkdir(exist_ok=True)
+    (root / "provenance" / "stop").touch()
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(root), str(step)], stdout=subprocess.PIPE, text=True
     )
-    state = root / "provenance" / "state.json"
-    mlmd = root / "provenance" / "cmf" / "mlmd"
-
-    def executions() -> list[str]:
-        return list(json.loads(state.read_text())["executions"]) if state.exists() else []
-
-    deadline = time.monotonic() + 60
-    while len(executions()) < logged or not mlmd.exists():
-        assert process.poll() is None, "the writer ended early"
-        assert time.monotonic() < deadline, "the writer logs nothing"
-        time.sleep(0.05)
-    time.sleep(extra_seconds)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    return executions()
+    if done.returncode == -signal.SIGKILL:
+        return None
+    assert done.returncode == 0
+    return int(done.stdout.splitlines()[-1])
 
 
 def _make_repository(folder: Path) -> None:

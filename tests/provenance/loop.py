@@ -54,7 +54,7 @@ def write_loop(root: Path) -> None:
     for folder in ("journal", "samples", "models", "stages", "report"):
         (root / folder).mkdir(parents=True)
     (root / "experiment.toml").write_text('name = "loop"\n')
-    with Writer(root, PIPELINE) as writer:
+    with Writer(root) as writer:
         loop = _Loop(root)
         loop.learn()
         loop.deploy("deploy", "deploy", "EKE-ResNet-2")

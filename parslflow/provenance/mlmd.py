@@ -1,0 +1,18 @@
+"""ML Metadata's client and records, which have no types, from its library told to be quiet."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+# Read when the library is loaded; else it tells of every connection to PostgreSQL.
+os.environ.setdefault("GLOG_minloglevel", "3")
+
+from ml_metadata.errors import NotFoundError
+from ml_metadata.errors import StatusError
+from ml_metadata.metadata_store.metadata_store import MetadataStore
+from ml_metadata.proto import metadata_store_pb2
+
+records: Any = metadata_store_pb2
+
+__all__ = ["MetadataStore", "NotFoundError", "StatusError", "records"]
