@@ -120,14 +120,15 @@ def add_format(command: argparse.ArgumentParser) -> None:
 
 
 def root(options: argparse.Namespace) -> Path:
-    """The run directory that was given.
+    """The run directory that was given, or a folder with a journal of its own.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is neither.
     """
     from parslflow.rundir import RunDir
 
-    return RunDir.open(options.run).root
+    run = RunDir(options.run.resolve())
+    return run.root if run.journal.is_dir() else RunDir.open(options.run).root
 
 
 # Each command imports what it needs: an answer must be there in less than a second.
@@ -138,7 +139,7 @@ def _lineage(options: argparse.Namespace) -> None:
     from parslflow.provenance import queries
 
     if options.name is None and options.direction == "both":
-        found = draw_lineage(options.run)
+        found = draw_lineage(root(options))
     else:
         found = queries.lineage(root(options), options.name, options.direction)
     print(lineage.tree(found) if options.format == "tree" else lineage.to_json(found))
@@ -150,7 +151,7 @@ def draw_lineage(path: Path) -> Lineage:
     from parslflow.provenance import queries
     from parslflow.rundir import RunDir
 
-    run = RunDir.open(path)
+    run = RunDir(path)
     found = queries.lineage(run.root)
     lineage.svg(found, run.report / "lineage.svg")
     return found

@@ -11,6 +11,7 @@ from pathlib import Path
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.provenance import remote
+from parslflow.provenance.finding import VERSION_MARK
 from parslflow.provenance.finding import find_artifact
 from parslflow.provenance.graph import Artifact
 from parslflow.provenance.graph import read
@@ -48,12 +49,12 @@ def checkout(run_root: Path, name: str, to: Path | None = None) -> Checkout:
     """
     run = RunDir(run_root)
     artifact = find_artifact(read(run_root), name)
-    if to is None and Path(artifact.path).is_absolute():
+    place = _place(artifact, name)
+    if to is None and Path(place).is_absolute():
         raise UsageError(
-            f"{artifact.path} lies outside the run directory: say with --to where this version "
-            "shall go."
+            f"{place} lies outside the run directory: say with --to where this version shall go."
         )
-    target = to if to is not None else run_root / artifact.path
+    target = to if to is not None else run_root / place
     if os.path.lexists(target):
         if target.is_file() and _matches(artifact, target):
             return Checkout(artifact, target, already_there=True, pulled=False)
@@ -64,20 +65,38 @@ def checkout(run_root: Path, name: str, to: Path | None = None) -> Checkout:
     pulled = not source.is_file()
     if pulled:
         remote.pull(run, artifact.md5)
-    with atomic_path(target) as temporary:
-        shutil.copyfile(source, temporary)
-        sha256, md5 = digests(temporary)
-        if md5 != artifact.md5:
-            raise ParslflowError(
-                f"{source}, DVC's copy of {artifact.path}, is damaged (its MD5 is {md5}), so "
-                "nothing was written: remove it and check out again, which asks the remote."
-            )
-        if artifact.sha256 and sha256 != artifact.sha256:
-            raise ParslflowError(
-                f"The content of {artifact.path} was gone or had changed before DVC got it, so "
-                f"that there is nothing to bring back: its SHA-256 was {artifact.sha256}."
-            )
+    try:
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
+            _check(artifact, source, temporary)
+    except OSError as error:
+        raise ParslflowError(
+            f"{target} cannot be written ({error.strerror}): is the disk full, or may you not "
+            "write there?"
+        ) from None
     return Checkout(artifact, target, already_there=False, pulled=pulled)
+
+
+def _place(artifact: Artifact, name: str) -> str:
+    """Of the paths that had this content the one that was asked for."""
+    path = name.partition(VERSION_MARK)[0]
+    asked = (one for one in artifact.paths if f"/{one}".endswith(f"/{path}"))
+    return next(asked, artifact.path)
+
+
+def _check(artifact: Artifact, source: Path, copy: Path) -> None:
+    """Refuse a copy of ``source`` that does not have the artifact's content."""
+    sha256, md5 = digests(copy)
+    if md5 != artifact.md5:
+        raise ParslflowError(
+            f"{source}, DVC's copy of {artifact.path}, is damaged (its MD5 is {md5}), so nothing "
+            "was written: remove it and check out again, which asks the remote."
+        )
+    if artifact.sha256 and sha256 != artifact.sha256:
+        raise ParslflowError(
+            f"The content of {artifact.path} was gone or had changed before DVC got it, so that "
+            f"there is nothing to bring back: its SHA-256 was {artifact.sha256}."
+        )
 
 
 def cache_path(run: RunDir, md5: str) -> Path:
@@ -91,12 +110,21 @@ def cache(run: RunDir) -> Path:
 
 
 def digests(path: Path) -> tuple[str, str]:
-    """The SHA-256 and the MD5 of a file, which is read once."""
+    """The SHA-256 and the MD5 of a file, which is read once.
+
+    Raises:
+        ParslflowError: it cannot be read.
+    """
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            sha256.update(chunk)
-            md5.update(chunk)
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                sha256.update(chunk)
+                md5.update(chunk)
+    except OSError as error:
+        raise ParslflowError(
+            f"{path} cannot be read ({error.strerror}): see its owner, its mode, and the disk."
+        ) from None
     return sha256.hexdigest(), md5.hexdigest()
 
 

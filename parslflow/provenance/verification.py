@@ -22,6 +22,7 @@ from parslflow.provenance import remote
 from parslflow.provenance.checkout import cache
 from parslflow.provenance.checkout import cache_path
 from parslflow.provenance.checkout import digests
+from parslflow.provenance.finding import VERSION_MARK
 from parslflow.provenance.graph import Artifact
 from parslflow.provenance.graph import Execution
 from parslflow.provenance.graph import Graph
@@ -205,8 +206,11 @@ def _content_problems(
             if state == "missing"
             else f"{path} has changed since {by} it"
         )
-        to = " --to FILE" if state == "changed" or Path(path).is_absolute() else ""
-        again = f"'parslflow checkout {run.root} {path}@{digest[:8]}{to}'"
+        # CMF knows a content that one execution wrote to several paths by the first of them.
+        called = digest in known and path in known[digest].paths
+        name = f"{path}{VERSION_MARK}{digest[:8]}" if called else digest[:12]
+        to = "" if called and state == "missing" and not Path(path).is_absolute() else " --to FILE"
+        again = f"'parslflow checkout {run.root} {name}{to}'"
         if digest in safe or digest not in objects:
             cure = f": {again} brings it back." if digest in safe else "."
             problems.append(Problem("file", path, state, since + cure))

@@ -184,3 +184,6 @@ class _Loop:
     def draw(self, figure: str) -> None:
         with self._execution("report", "figures") as run:
             run.produced(self._write("report/losses.png", figure), "dataset")
+            run.produced(self._write("report/twin.png", figure), "dataset")
+        with self._execution("report", "copies") as run:
+            run.produced(self._write("report/copy.png", figure), "dataset")

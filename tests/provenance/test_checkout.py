@@ -40,6 +40,12 @@ def test_a_file_comes_back_to_its_own_place(own_run: Path) -> None:
     assert path.read_bytes() == content
 
 
+def test_a_file_with_the_content_of_another_comes_back_to_its_own_place(own_run: Path) -> None:
+    (own_run / "report" / "copy.png").unlink()
+    checkout(own_run, "report/copy.png")
+    assert (own_run / "report" / "copy.png").read_text() == "a second figure"
+
+
 def test_another_file_is_not_overwritten(own_run: Path) -> None:
     path = own_run / "report" / "losses.png"
     path.unlink()
@@ -75,6 +81,12 @@ def test_a_damaged_copy_is_named_and_not_delivered(own_run: Path, tmp_path: Path
     with pytest.raises(ParslflowError, match=str(cached)):
         checkout(own_run, FIRST, tmp_path / "old.png")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_place_that_cannot_be_written_is_named(own_run: Path) -> None:
+    target = Path("/proc/none/old.png")
+    with pytest.raises(ParslflowError, match="/proc/none"):
+        checkout(own_run, FIRST, target)
 
 
 def test_what_never_came_to_dvc_cannot_be_brought_back(own_run: Path, tmp_path: Path) -> None:

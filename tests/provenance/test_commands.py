@@ -72,6 +72,14 @@ def test_checkout_and_verify_of_a_damaged_run(own_run: Path, tmp_path: Path) -> 
     assert answer.stderr.count("\n") == 1
 
 
+def test_a_folder_whose_journal_was_logged_by_hand_is_asked_too(own_run: Path) -> None:
+    (own_run / "experiment.toml").unlink()
+    assert "EKE-ResNet-1" in parslflow("models", own_run).stdout
+    assert parslflow("lineage", own_run).returncode == 0
+    assert (own_run / "report" / "lineage.svg").is_file()
+    assert parslflow("models", own_run / "models").returncode == 2
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
