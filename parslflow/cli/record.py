@@ -37,10 +37,12 @@ def _record(options: argparse.Namespace) -> None:
             f"{options.folder} has no journal ({run.journal} is missing): give the folder whose "
             "folder 'journal' the events were written to."
         )
-    before = logged(run)
-    with Writer(run.root):
-        pass
-    after = logged(run)
+    # The writer of a run that is at work would take what has not ended for lost.
+    with run.alone():
+        before = logged(run)
+        with Writer(run.root):
+            pass
+        after = logged(run)
     new = [key for name, key in after.items() if name not in before]
     unread = new.count(None)
     print(f"Logged {len(new) - unread} executions; {len(before)} were there already.")

@@ -8,8 +8,6 @@ its queries and commands read them.
 
 from __future__ import annotations
 
-import json
-import math
 import shlex
 import sqlite3
 import time
@@ -29,19 +27,15 @@ from dvc.exceptions import DvcException  # type: ignore[import-untyped]
 
 from parslflow.provenance import repository
 from parslflow.provenance import tables
-from parslflow.provenance.events import Content
-from parslflow.provenance.events import Value
+from parslflow.provenance import values
+from parslflow.provenance.mlmd import AbortedError
+from parslflow.provenance.mlmd import AlreadyExistsError
 from parslflow.provenance.mlmd import MetadataStore
 from parslflow.provenance.mlmd import NotFoundError
 from parslflow.provenance.mlmd import StatusError
 from parslflow.provenance.mlmd import records as mlmd
 from parslflow.provenance.schema import ArtifactEvent
-from parslflow.provenance.schema import Decision
-from parslflow.provenance.schema import Ended
 from parslflow.provenance.schema import Event
-from parslflow.provenance.schema import Metric
-from parslflow.provenance.schema import Properties
-from parslflow.provenance.schema import Result
 from parslflow.provenance.schema import Started
 from parslflow.provenance.versions import Version
 from parslflow.provenance.versions import Versions
@@ -70,6 +64,7 @@ _ARTIFACT_TYPES = {
     "Metrics": ("metrics_name",),
 }
 _GIT_REPOSITORY = "file:///dev/null"
+_ATTEMPTS = 5
 _MOST_PARAMETERS = 500
 """How many keys are asked for at once; a database has a limit."""
 
@@ -119,6 +114,14 @@ class Cmf:
             executions: the events of each, the first of them ``started``. Without an ``ended`` its
                 status is ``lost``.
         """
+        waiting = list(executions)
+        for _ in range(_ATTEMPTS - 1):
+            # Another run's writer may make the same record in the same database.
+            with suppress(AlreadyExistsError, AbortedError):
+                return self._log(waiting)
+        return self._log(waiting)
+
+    def _log(self, executions: Iterable[Sequence[Event]]) -> dict[str, int]:
         entries = self._begin(executions)
         # The status comes with the last transaction of an execution.
         new = [entry for entry in entries if "status" not in entry.stored.custom_properties]
@@ -194,13 +197,8 @@ class Cmf:
             for file in entry.artifacts:
                 if file.sha256 not in places and not is_kept(file.sha256):
                     places[file.sha256] = self._versions.place(file)
-            series: dict[str, list[Mapping[str, Content]]] = {}
-            for event in entry.events:
-                if isinstance(event, Metric):
-                    rank = {} if event.rank is None else {"rank": event.rank}
-                    series.setdefault(event.series, []).append(rank | event.values)
             folder = entry.stored.properties[metadata_helper.EXECUTION_UNIQUE_ID].string_value
-            for name, rows in series.items():
+            for name, rows in values.series(entry.events).items():
                 entry.series[name] = tables.write_series(folder, name, rows)
                 places[entry.series[name]] = entry.series[name]
         kept = self._versions.keep(list(places.values()))
@@ -217,7 +215,7 @@ class Cmf:
             event.artifact_id for event in self._store.get_events_by_execution_ids([stored.id])
         }
         links: list[Any] = []
-        changed: list[Any] = []
+        changed: dict[int, Any] = {}
         new: dict[str, tuple[Any, Any]] = {}
 
         def link(artifact: Any, event_type: int, name: str, seconds: float) -> None:  # noqa: ANN401
@@ -236,32 +234,25 @@ class Cmf:
             else:
                 artifact = self._artifact(event, kept[event.sha256], entry)
                 new[event.sha256] = (artifact, _link(None, stored.id, direction, seconds))
-            if _add_to(artifact, event, kept.get(event.sha256), entry.pipeline.name):
-                changed += [artifact] if artifact.id else []
+            url = f"{entry.pipeline.name}:{self._versions.url(artifact.uri)}"
+            added = _add_to(artifact, event, url)
+            if added and artifact.id:
+                changed[artifact.id] = artifact
         environment = self._environment.sha256
+        began = entry.started.time.timestamp()
         if environment in known:
-            link(
-                known[environment],
-                mlmd.Event.INPUT,
-                known[environment].name,
-                entry.started.time.timestamp(),
-            )
+            link(known[environment], mlmd.Event.INPUT, known[environment].name, began)
         else:
-            new[environment] = (
-                self._new(
-                    "Environment",
-                    kept[environment],
-                    entry,
-                    {"git_repo": _GIT_REPOSITORY},
-                    environment,
-                ),
-                _link(None, stored.id, mlmd.Event.INPUT, entry.started.time.timestamp()),
+            repository_of = {"git_repo": _GIT_REPOSITORY}
+            artifact = self._new(
+                "Environment", kept[environment], entry, repository_of, environment
             )
+            new[environment] = (artifact, _link(None, stored.id, mlmd.Event.INPUT, began))
         pairs = [*new.values(), *self._metrics(entry, kept)]
-        properties = _properties(entry.events) | {"Python_Env": self._environment.path}
-        _set(stored.custom_properties, properties)
+        values.put(stored.custom_properties, values.properties(entry.events))
+        values.put(stored.custom_properties, {"Python_Env": self._environment.path})
         if changed:
-            self._store.put_artifacts(changed)
+            self._store.put_artifacts(list(changed.values()))
         if links:
             self._store.put_events(links)
         _, ids, _ = self._store.put_execution(
@@ -298,7 +289,7 @@ class Cmf:
             uri=version.md5,
             external_id=digest,
         )
-        _set(
+        values.put(
             artifact.properties,
             {
                 **properties,
@@ -316,19 +307,15 @@ class Cmf:
             artifact = self._new("Step_Metrics", kept[path], entry, {})
             artifact.name = f"{artifact.name}:{entry.stored.id}:{uuid.uuid1()}"
             pairs.append(artifact)
-        results: dict[str, dict[str, Content]] = {}
-        for event in entry.events:
-            if isinstance(event, Result | Decision):
-                results.setdefault(event.event, {}).update(event.values)
-        for name, values in results.items():
+        for name, result in values.results(entry.events).items():
             uri = str(uuid.uuid1())
             artifact = mlmd.Artifact(
                 type_id=self._artifact_type("Metrics"),
                 name=f"{name}:{uri}:{entry.stored.id}",
                 uri=uri,
             )
-            _set(artifact.properties, {"metrics_name": artifact.name})
-            _set(artifact.custom_properties, values)
+            values.put(artifact.properties, {"metrics_name": artifact.name})
+            values.put(artifact.custom_properties, result)
             pairs.append(artifact)
         return [
             (artifact, _link(None, entry.stored.id, mlmd.Event.OUTPUT, now)) for artifact in pairs
@@ -377,71 +364,19 @@ def _link(
     )
 
 
-def _add_to(
-    artifact: Any,  # noqa: ANN401
-    event: ArtifactEvent,
-    version: Version | None,
-    pipeline: str,
-) -> bool:
+def _add_to(artifact: Any, event: ArtifactEvent, url: str) -> bool:  # noqa: ANN401
     """Give an artifact the properties and the place that it lacks; whether there were any."""
-    values = {
+    said = {
         **event.properties,
         "path": event.path,
         "sha256": event.sha256,
         "size": event.size,
     }
-    missing = {key: values[key] for key in values if key not in artifact.custom_properties}
-    _set(artifact.custom_properties, missing)
+    missing = {key: said[key] for key in said if key not in artifact.custom_properties}
+    values.put(artifact.custom_properties, missing)
     urls = artifact.properties["url"].string_value.split(",")
-    if version is None or f"{pipeline}:{version.url}" in urls:
+    if url in urls:
         return bool(missing)
-    # Another run of the same database has it elsewhere.
-    artifact.properties["url"].string_value = ",".join([*urls, f"{pipeline}:{version.url}"])
+    # Another pipeline, or another run of the same database, has it elsewhere.
+    artifact.properties["url"].string_value = ",".join([*urls, url])
     return True
-
-
-def _properties(events: Sequence[Event]) -> dict[str, Content]:
-    """What CMF keeps of an execution besides its artifacts and metrics."""
-    started, ended = events[0], events[-1]
-    assert isinstance(started, Started)  # noqa: S101 - see Cmf.log
-    properties: dict[str, Content] = dict(started.properties)
-    for event in events:
-        if isinstance(event, Properties):
-            properties |= event.values
-    properties |= {
-        "name": started.name,
-        "started": started.time.isoformat(),
-        "host": started.host,
-        "pid": started.pid,
-        "job": started.job,
-        "commit": started.commit,
-        "environment": started.environment,
-        "status": "lost",
-    }
-    if isinstance(ended, Ended):
-        properties |= {
-            "status": ended.status,
-            "error": ended.error,
-            "ended": ended.time.isoformat(),
-            "wall_seconds": ended.wall_seconds,
-            "cpu_seconds": ended.cpu_seconds,
-            "peak_memory_bytes": ended.peak_memory_bytes,
-        }
-    return properties
-
-
-def _set(properties: Any, values: Mapping[str, Content]) -> None:  # noqa: ANN401
-    """Set properties of MLMD."""
-    for key, value in values.items():
-        properties[key].CopyFrom(value_to_mlmd_value(_storable(value)))
-
-
-def _storable(value: Content) -> Value:
-    """What MLMD cannot hold becomes a string."""
-    if isinstance(value, list):
-        return json.dumps(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return str(value)
-    return value

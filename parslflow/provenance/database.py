@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from parslflow.provenance.mlmd import StatusError
 from parslflow.provenance.mlmd import records as mlmd
 from parslflow.provenance.settings import ProvenanceSettings
 from parslflow.rundir import RunDir
+
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -102,17 +105,21 @@ def connect(run: RunDir, chosen: ProvenanceSettings) -> MetadataStore:
         server.host, server.port, server.dbname = host, port, name
         server.user = chosen.user or getpass.getuser()
         server.password = chosen.password or ""
-    try:
-        return MetadataStore(connection)
-    except (StatusError, RuntimeError) as error:
-        raise ParslflowError(
-            f"{_place(run, chosen)} cannot be opened ({str(error).strip().rstrip('.')}): "
-            + (
-                "is the disk full, or the file damaged?"
-                if chosen.postgresql is None
-                else "does the server run, and may this user enter and make the database?"
-            )
-        ) from None
+    for _ in range(_ATTEMPTS):
+        try:
+            return MetadataStore(connection)
+        except (StatusError, RuntimeError) as error:
+            said = str(error).strip().rstrip(".").replace("\n", " ")
+            # Another run's writer makes the same database.
+            if not any(sign in said for sign in ("already exists", "retry the connection")):
+                break
+            time.sleep(1)
+    cure = (
+        "is the disk full, or the file damaged?"
+        if chosen.postgresql is None
+        else "does the server run, and may this user enter and make the database?"
+    )
+    raise ParslflowError(f"{_place(run, chosen)} cannot be opened ({said}): {cure}")
 
 
 def state_file(run: RunDir) -> Path:

@@ -8,6 +8,8 @@ from typing import Any
 # Read when the library is loaded; else it tells of every connection to PostgreSQL.
 os.environ.setdefault("GLOG_minloglevel", "3")
 
+from ml_metadata.errors import AbortedError
+from ml_metadata.errors import AlreadyExistsError
 from ml_metadata.errors import NotFoundError
 from ml_metadata.errors import StatusError
 from ml_metadata.metadata_store.metadata_store import MetadataStore
@@ -15,4 +17,11 @@ from ml_metadata.proto import metadata_store_pb2
 
 records: Any = metadata_store_pb2
 
-__all__ = ["MetadataStore", "NotFoundError", "StatusError", "records"]
+__all__ = [
+    "AbortedError",
+    "AlreadyExistsError",
+    "MetadataStore",
+    "NotFoundError",
+    "StatusError",
+    "records",
+]

@@ -148,12 +148,17 @@ def _remote(folder: Path, chosen: ProvenanceSettings) -> str:
     if chosen.remote is None or not chosen.remote.startswith("s3://"):
         # CMF's commands take a relative path from elsewhere than DVC does.
         place = chosen.remote or str(folder.parent.resolve() / "dvc-remote")
-        return f"['remote \"{_FOLDER}\"']\n    url = {place}\n"
+        return f"['remote \"{_FOLDER}\"']\n    url = {_quoted(place)}\n"
     name = _S3 if chosen.endpoint is None else _S3_COMPATIBLE
     values = {"url": chosen.remote}
     if chosen.endpoint is not None:
         values["endpointurl"] = chosen.endpoint
     if chosen.keys is not None:
         values["access_key_id"], values["secret_access_key"] = chosen.keys
-    lines = "".join(f"    {key} = {value}\n" for key, value in values.items())
+    lines = "".join(f"    {key} = {_quoted(value)}\n" for key, value in values.items())
     return f"[core]\n    remote = {name}\n['remote \"{name}\"']\n{lines}"
+
+
+def _quoted(value: str) -> str:
+    """A value of DVC's settings, in which a '#' would begin a comment."""
+    return f"'{value}'" if '"' in value else f'"{value}"'

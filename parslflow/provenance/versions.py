@@ -48,6 +48,7 @@ class Versions:
         self._run = run
         # Which files are in git is the repository's business: DVC would ask git for every file.
         self._repo = Repo(config={"core": {"no_scm": True}})
+        self._remote = self._repo.cloud.get_remote_odb()
         _sweep(Path())
 
     def place(self, event: ArtifactEvent) -> str:
@@ -86,6 +87,10 @@ class Versions:
                     kept[name] = self._keep(Path(name))
         return kept
 
+    def url(self, md5: str) -> str:
+        """Where the default remote keeps a version, once it was pushed."""
+        return str(self._remote.fs.unstrip_protocol(self._remote.oid_to_path(md5)))
+
     def push(self) -> int:
         """Send what the default remote does not have, and return how many files these were."""
         return int(self._repo.push())
@@ -102,7 +107,7 @@ class Versions:
         out.add()
         stage.dump()
         md5 = str(out.hash_info.value)
-        return Version(str(path), md5, str(self._repo.cloud.get_url_for(None, md5)))
+        return Version(str(path), md5, self.url(md5))
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

@@ -156,38 +156,43 @@ def _follow(run: RunDir, chosen: ProvenanceSettings) -> None:
     log = Cmf(connect(run, chosen), versions).log
     state = logged(run)
     sizes: dict[Path, int] = {}
+    pending: dict[str, list[Event]] = {}
     while True:
         began = time.monotonic()
         # Asked before the journal is read, so that nothing that was there by then is missed.
         stopped = _stop_file(run).exists()
         orphaned = os.getppid() != parent
-        pending: list[list[Event]] = []
+        before = len(state)
         for name, paths in files(run.journal).items():
             # Once told to stop nobody runs any more: what has not ended never will.
-            if name in state or not (stopped or (_grew(paths, sizes) and has_ended(paths))):
+            if name in state or name in pending:
+                continue
+            if not (stopped or (_grew(paths, sizes) and has_ended(paths))):
                 continue
             events, problems = read_execution(paths)
             for problem in problems:
                 _say(problem)
             if events:
-                pending.append(events)
+                pending[name] = events
             else:
                 state[name] = None
-        if pending:
-            pending.sort(key=lambda events: (events[0].time, events[0].execution))
-            try:
-                state |= log(pending[:_BATCH])
-            except FAILURES as error:
-                raise ParslflowError(
-                    f"CMF could not log {pending[0][0].execution} and what follows: {error} Is the "
-                    "disk full? The journal is whole: 'parslflow record RUN' goes on from here."
-                ) from None
-            _write_state(run, state)
-            sizes.clear()
-        elif stopped or orphaned:
+        batch = sorted(pending, key=lambda name: (pending[name][0].time, name))[:_BATCH]
+        try:
+            if batch:
+                state |= log([pending.pop(name) for name in batch])
+            if len(state) > before:
+                _write_state(run, state)
+        except FAILURES as error:
+            raise ParslflowError(
+                f"CMF could not log {batch[0] if batch else 'the journal'} and what follows: "
+                f"{error} Is the disk full? The journal is whole: 'parslflow record RUN' goes on "
+                "from here."
+            ) from None
+        if len(state) > before:
+            continue
+        if stopped or orphaned:
             break
-        else:
-            time.sleep(max(_POLL_SECONDS, _IDLE_SHARE * (time.monotonic() - began)))
+        time.sleep(max(_POLL_SECONDS, _IDLE_SHARE * (time.monotonic() - began)))
     if chosen.remote is not None:
         _push(versions, chosen.remote)
 

@@ -11,6 +11,7 @@ from parslflow.provenance import events
 from parslflow.provenance.database import open_metadata
 from parslflow.provenance.graph import read
 from parslflow.provenance.mlmd import MetadataStore
+from parslflow.rundir import RunDir
 
 
 def log(folder: Path, pipeline: str, name: str) -> None:
@@ -56,3 +57,11 @@ def test_a_folder_without_a_journal_is_named(
 ) -> None:
     assert main(["record", str(tmp_path)]) == 2
     assert f"{tmp_path} has no journal" in capsys.readouterr().err
+
+
+def test_a_run_at_work_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "journal").mkdir()
+    with RunDir(tmp_path).alone():
+        assert main(["record", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith("parslflow: ")
+    assert not (tmp_path / "provenance" / "stop").exists()

@@ -175,6 +175,15 @@ os.kill(os.getpid(), 9)
     assert "is gone or has changed" in log
 
 
+def test_a_journal_file_that_is_no_execution_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / "broken-00000000.jsonl").write_text('?\n{"event": "ended"}\n')
+    with Writer(tmp_path) as writer:
+        writer.flush(timeout_s=60)
+    log = (tmp_path / "logs" / "writer.log").read_text()
+    assert "broken-00000000.jsonl does not begin with the start of an execution" in log
+
+
 def test_a_writer_that_cannot_work_is_an_error_with_its_last_words(tmp_path: Path) -> None:
     (tmp_path / "journal").mkdir()
     (tmp_path / "provenance").mkdir()
