@@ -51,14 +51,23 @@ def enter(folder: Path, chosen: ProvenanceSettings) -> None:
         UsageError: the keys to the remote cannot be read.
         ParslflowError: there is no git, or it failed.
     """
-    _isolate(folder.parent / "settings")
+    isolate(folder.parent / "settings")
     if not folder.exists():
         _make(folder)
     # A writer that was killed in the middle of a git command leaves this, and it stops all others.
     (folder / ".git" / "index.lock").unlink(missing_ok=True)
+    configure(folder, chosen)
+    os.chdir(folder)
+
+
+def configure(folder: Path, chosen: ProvenanceSettings) -> None:
+    """Tell DVC and CMF where remote and server are, of which a moved run has the old places.
+
+    Raises:
+        UsageError: the keys to the remote cannot be read.
+    """
     write_private(folder / ".dvc" / "config.local", _remote(folder, chosen))
     (folder / ".cmfconfig").write_text(f"[cmf]\nserver-url = {chosen.server or _DEFAULT_SERVER}\n")
-    os.chdir(folder)
 
 
 def head() -> str:
@@ -92,7 +101,7 @@ def _git(arguments: list[str], given: bytes = b"", folder: Path | None = None) -
         raise ParslflowError(f"git {arguments[0]} failed: {said}") from None
 
 
-def _isolate(settings: Path) -> None:
+def isolate(settings: Path) -> None:
     """Keep the user's git, DVC and CMF settings, and a git command that we run under, out."""
     for name in list(os.environ):
         if name.startswith(("GIT_", "DVC_")) or name == "CONFIG_FILE":
