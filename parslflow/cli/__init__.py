@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from parslflow import __version__
+from parslflow.cli import export
 from parslflow.cli import provenance
 from parslflow.cli import store
 from parslflow.errors import ParslflowError
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_place(bench)
     bench.set_defaults(command=_bench)
     provenance.add(commands)
+    export.add(commands)
     store.add(commands)
     return parser
 
