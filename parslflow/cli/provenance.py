@@ -36,11 +36,11 @@ def _lineage(options: argparse.Namespace) -> None:
 
 def draw_lineage(path: Path) -> Lineage:
     """Read the deployed model's lineage from CMF and draw it into the report."""
-    from parslflow.provenance import lineage
+    from parslflow.provenance import drawing
     from parslflow.provenance import queries
     from parslflow.rundir import RunDir
 
     run = RunDir.open(path)
     found = queries.lineage(run.root)
-    lineage.svg(found, run.report / "lineage.svg")
+    drawing.svg(found, run.report / "lineage.svg")
     return found
