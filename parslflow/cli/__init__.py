@@ -99,13 +99,17 @@ def _add_place(command: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from parslflow import driver
+    from parslflow.report import page
     from parslflow.report.summary import to_text
+    from parslflow.rundir import RunDir
 
     summary = driver.run(options.experiment, options.site, options.runs)
     print(f"\n{to_text(summary)}")
     if summary.chosen:
         provenance.draw_lineage(summary.run)
-    print(f"Figures and lineage graph: {summary.run / 'report'}")
+    else:
+        page.write(RunDir.open(summary.run))
+    print(f"Report: {summary.run / 'report' / 'index.html'}")
     print(f"Where the model came from: parslflow lineage {summary.run}")
 
 

@@ -35,12 +35,14 @@ def _lineage(options: argparse.Namespace) -> None:
 
 
 def draw_lineage(path: Path) -> Lineage:
-    """Read the deployed model's lineage from CMF and draw it into the report."""
+    """Read the deployed model's lineage from CMF, and draw it into the report and its page."""
     from parslflow.provenance import drawing
     from parslflow.provenance import queries
+    from parslflow.report import page
     from parslflow.rundir import RunDir
 
     run = RunDir.open(path)
     found = queries.lineage(run.root)
     drawing.svg(found, run.report / "lineage.svg")
+    page.write(run)
     return found

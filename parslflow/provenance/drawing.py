@@ -48,7 +48,7 @@ def _dot(lineage: Lineage) -> str:
     lines = [
         "digraph lineage {",
         'graph [rankdir=TB, nodesep=0.1, ranksep=0.3, fontname="Helvetica", fontsize=11]',
-        'node [shape=box, margin="0.06,0.03", height=0.2, width=0.3, color="#555555"]',
+        'node [shape=box, margin="0.08,0.03", height=0.2, width=0.3, color="#555555"]',
         'node [fontname="Helvetica", fontsize=11]',
         'edge [color="#777777", arrowsize=0.6]',
         f"graph [label=<{_legend(any(box.folded for box in folded.boxes))}>, labelloc=b]",
