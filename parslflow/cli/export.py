@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from parslflow.errors import ParslflowError
+
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -44,5 +46,10 @@ def _export(options: argparse.Namespace) -> None:
     write = {"ro-crate": ro_crate.write, "prov": prov.write, "openlineage": openlineage.write}
     run = RunDir.open(options.run)
     output = options.output or run.root / "export" / _DEFAULTS[options.to]
-    write[options.to](graph.read(run.root), run.root, output)
+    try:
+        write[options.to](graph.read(run.root), run.root, output)
+    except OSError as error:
+        raise ParslflowError(
+            f"{output} cannot be written: {error.strerror or error}; give another --output."
+        ) from None
     print(output)

@@ -143,7 +143,7 @@ def _box(
     numbers = sorted({iterations[node.id] for node in nodes if node.id in iterations})
     folded = len(numbers) > 1
     identity = first.id if len(nodes) == 1 else f"box-{number}"
-    span = f"× {len(numbers)}, iterations {numbers[0]}–{numbers[-1]}" if folded else ""  # noqa: RUF001
+    span = f"× {len(numbers)}, iterations {numbers[0]}–{numbers[-1]}" if folded else ""
     if isinstance(first, Artifact):
         files = [node for node in nodes if isinstance(node, Artifact)]
         if folded:

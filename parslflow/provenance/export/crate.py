@@ -34,6 +34,8 @@ STATUS = {
     "completed": "http://schema.org/CompletedActionStatus",
     "failed": "http://schema.org/FailedActionStatus",
 }
+DOUBLE = "http://www.w3.org/2001/XMLSchema#double"
+"""What a text is to be read as, where a number is none that JSON can hold."""
 Entity = dict[str, Any]
 
 _CRATE = "https://w3id.org/ro/crate/1.1"
@@ -287,7 +289,7 @@ class Crate:
 
     def _parameter(self, tool: str, direction: str, name: str, kind: str) -> Entity:
         """A formal parameter of a tool, which is made when it is first asked for."""
-        key = f"#{direction}/{_part(tool)}/{_part(name)}"
+        key = f"#{direction}/{kind}/{_part(tool)}/{_part(name)}"
         if key not in self._entities:
             reference = self._add(key, "FormalParameter", name=name, additionalType=kind)
             self._entities[tool][direction].append(reference)
@@ -316,7 +318,7 @@ class Crate:
                     additionalType=category,
                     propertyID=f"{description.VOCABULARY}{category}:{_part(name)}",
                     value=value if text is None else text,
-                    valueType=None if text is None else "Float",
+                    valueReference=None if text is None else DOUBLE,
                     unitCode=_UNITS.get(name),
                     exampleOfWork=parameter,
                 )

@@ -16,6 +16,7 @@ from pathlib import Path
 from parslflow.errors import UsageError
 from parslflow.provenance.events import Value
 from parslflow.provenance.export import description
+from parslflow.provenance.export.crate import DOUBLE
 from parslflow.provenance.export.crate import METADATA
 from parslflow.provenance.export.crate import STATUS
 from parslflow.provenance.export.crate import Crate
@@ -108,7 +109,8 @@ def _values(
         found = entities[reference["@id"]]
         if found["@type"] == "PropertyValue" and found["additionalType"] == category:
             value = found["value"]
-            yield found["name"], float(value) if found.get("valueType") == "Float" else value
+            number = found.get("valueReference") == DOUBLE
+            yield found["name"], float(value) if number else value
 
 
 def _listed(value: Entity | list[Entity]) -> list[Entity]:

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from parslflow import cli
+from parslflow.provenance.export import openlineage
+from parslflow.provenance.export import prov
+from parslflow.provenance.export import ro_crate
+from parslflow.provenance.graph import Graph
+
+from .graphs import content
+
+pytestmark = pytest.mark.timeout(300)
+
+READERS = {
+    "ro-crate": (ro_crate.read, "ro-crate"),
+    "prov": (prov.read, "prov.json"),
+    "openlineage": (openlineage.read, "openlineage.jsonl"),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_the_command_writes_where_it_says(
+    name: str, small_run: Path, small_graph: Graph, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["export", str(small_run), "--to", name]) == 0
+    read, file = READERS[name]
+    path = Path(capsys.readouterr().out.strip())
+    assert path == small_run.resolve() / "export" / file
+    assert content(read(path)) == content(small_graph)
+
+
+def test_the_command_leaves_the_run_as_it_is(small_run: Path, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in small_run.rglob("*")}
+    for name in READERS:
+        assert (
+            cli.main(["export", str(small_run), "--to", name, "--output", f"{tmp_path}/{name}"])
+            == 0
+        )
+    assert {path: path.stat().st_mtime_ns for path in small_run.rglob("*")} == before
+
+
+def test_another_place_than_a_crate_is_refused(
+    small_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["export", str(small_run), "--to", "ro-crate", "--output", str(small_run)]) == 2
+    assert "no RO-Crate" in capsys.readouterr().err
+    assert (small_run / "journal").is_dir()
+
+
+@pytest.mark.parametrize("name", ["prov", "openlineage"])
+def test_what_cannot_be_written_is_said(
+    name: str, small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["export", str(small_run), "--to", name, "--output", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"parslflow: {tmp_path} cannot be written: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["export", str(tmp_path), "--to", "prov"]) == 2
+    assert "not a run directory" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
