@@ -18,6 +18,7 @@ from typing import Literal
 from benchmarks import inference
 from benchmarks import membership
 from benchmarks import memory
+from benchmarks import overhead
 from benchmarks import sampler
 from benchmarks import smoothing
 from benchmarks import store
@@ -61,6 +62,7 @@ BENCHMARKS = {
     "inference_in_process": Benchmark(inference.in_process, "at most", 1.1),
     "inference_ranks": Benchmark(lambda: inference.of_ranks(1200), "at least", 1.3),
     "inference_ranks_16": Benchmark(lambda: inference.of_ranks(16), "at least", 1.3),
+    "provenance_overhead": Benchmark(overhead.overhead, "at most", 1.02),
 }
 """Every benchmark by its name."""
 

@@ -19,6 +19,7 @@ from parslflow import workflow
 from parslflow.bench import measure
 from parslflow.experiment import Experiment
 from parslflow.experiment import Grid
+from parslflow.finished import Finished
 from parslflow.learning.settings import TrainInputs
 from parslflow.records import Inputs
 from parslflow.records import Record
@@ -49,13 +50,20 @@ class Stages:
     """The steps of the workflow as Parsl apps; see :class:`parslflow.workflow.Stages`."""
 
     def __init__(
-        self, experiment: Experiment, site: Site, run: RunDir, executable: Path, cache: Path
+        self,
+        experiment: Experiment,
+        site: Site,
+        run: RunDir,
+        executable: Path,
+        cache: Path,
+        finished: Finished,
     ) -> None:
         self._experiment = experiment
         self._site = site
         self._run = run
         self._executable = executable
         self._cache = cache
+        self._finished = finished
 
     def serve(self) -> Future[Record]:
         """Start the store, or use the one that runs, until ``store/stop`` appears in the run."""
@@ -69,26 +77,32 @@ class Stages:
             "stop_file": self._run.store / "stop",
             "owner_pid": os.getpid(),
         }
-        return self._submit(serve, "serve", "store", "store", inputs)
+        return self._send(serve, self._call("serve", "store", "store", inputs))
 
     def spin_up(self, case: str) -> Future[Record]:
         """Run ``case`` ("high" or "low") from the jet into turbulence."""
         high = case == "high"
         grid: Grid = self._experiment.high if high else self._experiment.low
-        return self._simulate(
-            "spinup",
-            f"spinup-{case}",
-            grid,
-            days=grid.spinup_days,
-            meke="none" if high else "prognostic",
-            cache=self._cache,
+        return self._once(
+            simulate,
+            self._simulation(
+                "spinup",
+                f"spinup-{case}",
+                grid,
+                days=grid.spinup_days,
+                meke="none" if high else "prognostic",
+                cache=self._cache,
+            ),
         )
 
     def run_base(self, start: Record) -> Future[Record]:
         """Run High from ``start`` with daily output: the base data."""
         high = self._experiment.high
-        return self._simulate(
-            "base", "base", high, days=high.base_days, restart=_file(start, RESTART), daily=True
+        return self._once(
+            simulate,
+            self._simulation(
+                "base", "base", high, days=high.base_days, restart=_file(start, RESTART), daily=True
+            ),
         )
 
     def prepare(self, base: Record) -> Future[Record]:
@@ -103,7 +117,7 @@ class Stages:
             "samples": self._run.samples / "base.h5",
             "clusters_file": self._clusters,
         }
-        return self._submit(prepare, "prepare", "prepare", "prepare", inputs)
+        return self._once(prepare, self._call("prepare", "prepare", "prepare", inputs))
 
     def assemble(self, iteration: int, prepared: Record, batches: list[Record]) -> Future[Record]:
         """Make the training set of ``iteration`` of the base samples and all ``batches``."""
@@ -115,8 +129,9 @@ class Stages:
             "seed": self._experiment.seed + iteration,
             "output": self._run.samples / f"training-{iteration}.h5",
         }
-        return self._submit(
-            assemble, "assemble", "assemble", f"assemble-{iteration}", inputs, iteration=iteration
+        name = f"assemble-{iteration}"
+        return self._once(
+            assemble, self._call("assemble", "assemble", name, inputs, iteration=iteration)
         )
 
     def train(
@@ -138,16 +153,19 @@ class Stages:
             weights=self._run.models / f"{version}.pt",
             script=self._run.models / f"{version}.script.pt",
         )
-        return self._submit(
-            train, "train", "train", f"train-{version}", inputs, network=network,
-            iteration=iteration, version=version,
+        call = self._call(
+            "train", "train", f"train-{version}", inputs, network=network, iteration=iteration,
+            version=version,
         )  # fmt: skip
+        return self._once(train, call)
 
-    def generate(self, iteration: int, start: Record) -> Future[Record]:
-        """Run High from ``start``, streaming its tiles."""
+    def stream(
+        self, iteration: int, start: Record, prepared: Record
+    ) -> tuple[Future[Record], Future[Record]]:
+        """Run High from ``start``, and keep what is new of the tiles that it streams."""
         high = self._experiment.high
         name = f"generate-{iteration}"
-        return self._simulate(
+        generating = self._simulation(
             "generate",
             name,
             high,
@@ -157,20 +175,23 @@ class Stages:
             stream=Stream(list=f"{name}-tiles", run=name),
             iteration=iteration,
         )
-
-    def sample(self, iteration: int, prepared: Record) -> Future[Record]:
-        """Keep what is new of the tiles that ``generate`` streams."""
         inputs = {
             "address_file": self._address,
-            "stream": self._run.simulations / f"generate-{iteration}" / STREAM,
+            "stream": self._run.simulations / name / STREAM,
             "clusters": _file(prepared, self._clusters.name),
             "output": self._run.samples / f"batch-{iteration}.h5",
             "time_limit_s": self._experiment.sampling.time_limit,
             "threads": self._site.threads,
         }
-        return self._submit(
-            sample, "sample", "sample", f"sample-{iteration}", inputs, iteration=iteration
+        sampling = self._call(
+            "sample", "sample", f"sample-{iteration}", inputs, iteration=iteration
         )
+        # Tiles that were not sampled are gone with their store: both are done, or neither.
+        if self._done(generating) and self._done(sampling):
+            return self._once(simulate, generating), self._once(sample, sampling)
+        # The sampler is there before the tiles come.
+        sampled = self._send(sample, sampling)
+        return self._send(simulate, generating), sampled
 
     def deploy(self, version: str, model: Record) -> Future[Record]:
         """Put the network of ``model`` where the simulation asks it."""
@@ -180,31 +201,27 @@ class Stages:
             "model": version,
             "device": self._site.device.upper(),
         }
-        return self._submit(deploy, "deploy", "deploy", "deploy", inputs, version=version)
+        name = f"deploy-{version}"
+        # Not once: the store of a run that is resumed is a new one.
+        return self._send(deploy, self._call("deploy", "deploy", name, inputs, version=version))
 
     def run_low(self, start: Record, version: str | None, model: Record | None) -> Future[Record]:
         """Run Low from ``start`` with the deployed ``model``, or with prognostic MEKE if None."""
-        low = self._experiment.low
-        restart = _file(start, RESTART)
-        if version is None or model is None:
-            return self._simulate(
+        network = None
+        if version is not None and model is not None:
+            network = Network(key=version, script=model.wrote[1].path, in_process=self._in_process)
+        return self._once(
+            simulate,
+            self._simulation(
                 "simulate-low",
-                "low-meke",
-                low,
-                days=low.days,
-                restart=restart,
+                f"low-{version or 'meke'}",
+                self._experiment.low,
+                days=self._experiment.low.days,
+                restart=_file(start, RESTART),
                 daily=True,
-                meke="prognostic",
-            )
-        return self._simulate(
-            "simulate-low",
-            "low-network",
-            low,
-            days=low.days,
-            restart=restart,
-            daily=True,
-            meke="network",
-            network=Network(key=version, script=model.wrote[1].path, in_process=self._in_process),
+                meke="network" if network else "prognostic",
+                network=network,
+            ),
         )
 
     def draw(
@@ -220,7 +237,7 @@ class Stages:
             "journal": self._run.journal,
             "folder": self._run.report,
         }
-        return self._submit(draw, "draw", "report", "figures", inputs)
+        return self._once(draw, self._call("draw", "report", "figures", inputs))
 
     @property
     def _in_process(self) -> bool:
@@ -234,7 +251,7 @@ class Stages:
     def _clusters(self) -> Path:
         return self._run.samples / "clusters.h5"
 
-    def _simulate(
+    def _simulation(
         self,
         context: str,
         name: str,
@@ -248,8 +265,8 @@ class Stages:
         network: Network | None = None,
         cache: Path | None = None,
         **properties: Value,
-    ) -> Future[Record]:
-        """Send one run of the Phillips model."""
+    ) -> stages.Call:
+        """One run of the Phillips model."""
         text = namelist(
             nx=grid.grid[0],
             ny=grid.grid[1],
@@ -281,19 +298,17 @@ class Stages:
             network=network,
             cache=cache,
         )
-        return self._submit(simulate, "simulate", context, name, inputs, **properties)
+        return self._call("simulate", context, name, inputs, **properties)
 
-    def _submit(
+    def _call(
         self,
-        app: Callable[[Path], Future[Record]],
         stage: str,
         context: str,
         name: str,
         inputs: Inputs | dict[str, Any],
         **properties: Value,
-    ) -> Future[Record]:
-        """Write the stage's file and send its path to the app's executor."""
-        call = stages.Call(
+    ) -> stages.Call:
+        return stages.Call(
             stage=stage,
             pipeline=self._experiment.name,
             context=context,
@@ -302,9 +317,24 @@ class Stages:
             journal=self._run.journal,
             inputs=inputs.model_dump() if isinstance(inputs, Inputs) else inputs,
         )
-        path = self._run.stages / f"{name}.json"
+
+    def _done(self, call: stages.Call) -> Record | None:
+        return self._finished.record(call.name, stages.digest(call))
+
+    def _once(self, app: Callable[[Path], Future[Record]], call: stages.Call) -> Future[Record]:
+        """The record of a stage that is done already, or else the stage sent."""
+        record = self._done(call)
+        if record is None:
+            return self._send(app, call)
+        known: Future[Record] = Future()
+        known.set_result(record)
+        return known
+
+    def _send(self, app: Callable[[Path], Future[Record]], call: stages.Call) -> Future[Record]:
+        """Write the stage's file and send its path to the app's executor."""
+        path = self._run.stages / f"{call.name}.json"
         with atomic_path(path) as temporary:
-            temporary.write_text(call.model_dump_json(indent=2), encoding="utf-8")
+            temporary.write_text(stages.to_text(call), encoding="utf-8")
         return app(path)
 
 

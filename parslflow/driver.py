@@ -5,33 +5,33 @@ The driver imports neither torch nor the simulation's data: what it decides, it 
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import json
-import platform
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC
+from datetime import datetime
+from datetime import timedelta
 from pathlib import Path
 
 import parsl
 import tomlkit
 
+from parslflow import environment
 from parslflow import experiment as experiments
 from parslflow import sites
 from parslflow import workflow
 from parslflow.apps import Stages
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
+from parslflow.evaluation import Evaluation
 from parslflow.experiment import Experiment
-from parslflow.provenance import events
+from parslflow.finished import Finished
 from parslflow.provenance import journal as journals
-from parslflow.provenance import queries
-from parslflow.provenance.writer import Writer
+from parslflow.provenance.stream import Publisher
 from parslflow.records import Record
 from parslflow.report.progress import Progress
 from parslflow.report.summary import IterationRow
@@ -41,9 +41,9 @@ from parslflow.report.summary import to_json
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
 from parslflow.simulation.phillips import find_executable
+from parslflow.sites import Site
 
 STORE_START_SECONDS = 60.0
-FLUSH_SECONDS = 600.0
 
 
 def run(experiment_file: Path, site_name: str, runs: Path) -> Summary:
@@ -62,35 +62,84 @@ def run(experiment_file: Path, site_name: str, runs: Path) -> Summary:
     experiment = experiments.load(experiment_file)
     executable = _executable(experiment, experiment_file)
     run_dir = RunDir.new(runs, experiment.name)
-    site = sites.load(site_name, run_dir.root)
-    if shutil.which(site.launch[0]) is None:
-        raise UsageError(
-            f"--site {site_name}: the launch command '{site.launch[0]}' is not on PATH: install "
-            "MPI or mend the site's file."
-        )
+    site = _site(site_name, run_dir)
     run_dir.create()
-    _record_settings(experiment, experiment_file, run_dir)
-    print(f"Run directory: {run_dir.root}", flush=True)
+    with atomic_path(run_dir.experiment) as temporary:
+        content = experiment.model_dump(mode="json", exclude_none=True)
+        temporary.write_text(tomlkit.dumps(content), encoding="utf-8")
+    environment.record(run_dir, experiment_file, site_name)
+    return _drive(experiment, executable, site, run_dir)
 
+
+def resume(root: Path, site_name: str | None = None) -> Summary:
+    """Go on with a run that was stopped or rolled back, and return what it came to.
+
+    Args:
+        root: the run directory.
+        site_name: as for `run`; by default the site of before.
+
+    Raises:
+        UsageError: ``root`` is no run directory, or the site or the program is wrong.
+        ParslflowError: the run is still at work, or a stage failed.
+    """
+    run_dir = RunDir.open(root)
+    experiment = experiments.load(run_dir.experiment)
+    executable = _executable(experiment, run_dir.experiment)
+    before = environment.read(run_dir)
+    site_name = site_name or str(before["site"])
+    site = _site(site_name, run_dir)
+    environment.record(run_dir, Path(str(before["experiment"])), site_name)
+    return _drive(experiment, executable, site, run_dir)
+
+
+def _drive(experiment: Experiment, executable: Path, site: Site, run_dir: RunDir) -> Summary:
+    """Run what is not done yet."""
+    print(f"Run directory: {run_dir.root}", flush=True)
     sites.prepare_process()
     began = time.monotonic()
-    stages = Stages(experiment, site, run_dir, executable, cache=run_dir.root.parent / "cache")
-    with (
-        Progress(run_dir.journal, sys.stdout),
-        Writer(run_dir.root, experiment.name) as writer,
-        parsl.load(site.parsl),
-        _store(stages, run_dir),
-    ):
-
-        def evaluate(iteration: int, trained: dict[str, Record]) -> workflow.Decision:
-            writer.flush(FLUSH_SECONDS)
-            return _evaluate(experiment, run_dir, iteration, trained)
-
-        outcome = workflow.run(experiment, stages, evaluate)
-    summary = _summary(experiment, run_dir, outcome, time.monotonic() - began)
-    with atomic_path(run_dir.report / "summary.json") as temporary:
-        temporary.write_text(to_json(summary), encoding="utf-8")
+    with run_dir.alone():
+        finished = Finished(run_dir)
+        for started in finished.still_running():
+            raise ParslflowError(
+                f"{run_dir.root}: {started.name} of an earlier driver still runs as process "
+                f"{started.pid}: wait until it has ended, or end it, then resume."
+            )
+        stages = Stages(
+            experiment, site, run_dir, executable, run_dir.root.parent / "cache", finished
+        )
+        evaluation = Evaluation(experiment, run_dir, finished)
+        publisher = Publisher(run_dir.journal, run_dir.store / "address.json")
+        with (
+            evaluation,
+            Progress(run_dir.journal, sys.stdout),
+            parsl.load(site.parsl),
+            store(stages, run_dir),
+            publisher,
+        ):
+            rolled_back = finished.rolled_back()
+            outcome = workflow.run(experiment, stages, evaluation.evaluate, rolled_back)
+        summary = replace(
+            _summary(experiment, run_dir, outcome, time.monotonic() - began),
+            problem=evaluation.problem,
+        )
+        if rolled_back:
+            loss = outcome.decisions[-1].losses[rolled_back]
+            sentence = f"Rolled back to {rolled_back}, which has test loss {loss:.3f}."
+            summary = replace(summary, outcome=sentence)
+        with atomic_path(run_dir.report / "summary.json") as temporary:
+            temporary.write_text(to_json(summary), encoding="utf-8")
     return summary
+
+
+def _site(name: str, run_dir: RunDir) -> Site:
+    """The site, whose launch command is there."""
+    site = sites.load(name, run_dir.root)
+    if shutil.which(site.launch[0]) is None:
+        raise UsageError(
+            f"--site {name}: the launch command '{site.launch[0]}' is not on PATH: install "
+            "MPI or mend the site's file."
+        )
+    return site
 
 
 def _executable(experiment: Experiment, experiment_file: Path) -> Path:
@@ -101,52 +150,11 @@ def _executable(experiment: Experiment, experiment_file: Path) -> Path:
         raise UsageError(f"{experiment_file}: {error}") from None
 
 
-def _record_settings(experiment: Experiment, experiment_file: Path, run_dir: RunDir) -> None:
-    """Write the resolved experiment and the environment into the run directory."""
-    with atomic_path(run_dir.experiment) as temporary:
-        content = experiment.model_dump(mode="json", exclude_none=True)
-        temporary.write_text(tomlkit.dumps(content), encoding="utf-8")
-    software = {
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "packages": {
-            distribution.name: distribution.version
-            for distribution in sorted(
-                importlib.metadata.distributions(), key=lambda one: one.name.lower()
-            )
-        },
-    }
-    environment = {
-        "command": sys.argv,
-        "host": platform.node(),
-        "commit": _commit(experiment_file.resolve().parent),
-        "environment": hashlib.sha256(json.dumps(software).encode()).hexdigest(),
-        **software,
-    }
-    with atomic_path(run_dir.environment) as temporary:
-        temporary.write_text(json.dumps(environment, indent=2) + "\n", encoding="utf-8")
-
-
-def _commit(folder: Path) -> str:
-    """The git commit that a folder is at, with ``-modified`` if files differ; empty without git."""
-    try:
-        commit, changes = (
-            subprocess.run(
-                ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
-            ).stdout.strip()
-            for arguments in (
-                ["rev-parse", "HEAD"],
-                ["status", "--porcelain", "--untracked-files=no"],
-            )
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return f"{commit}-modified" if changes else commit
-
-
 @contextmanager
-def _store(stages: Stages, run_dir: RunDir) -> Iterator[None]:
+def store(stages: Stages, run_dir: RunDir) -> Iterator[None]:
     """The store, from when its address is published until the block ends."""
+    for left in ("address.json", "stop"):
+        (run_dir.store / left).unlink(missing_ok=True)
     served = stages.serve()
     _wait_for_address(served, run_dir.store / "address.json")
     try:
@@ -172,34 +180,6 @@ def _wait_for_address(served: Future[Record], address: Path) -> None:
                 "see the log beside it, and whether the executor 'store' started."
             )
         time.sleep(0.05)
-
-
-def _evaluate(
-    experiment: Experiment, run_dir: RunDir, iteration: int, trained: dict[str, Record]
-) -> workflow.Decision:
-    """Decide from the test losses that CMF holds; the decision is an execution of its own."""
-    losses = queries.test_losses(run_dir.root)
-    decision = workflow.decide(iteration, losses, experiment.loop.test_loss)
-    with events.execution(
-        run_dir.journal,
-        pipeline=experiment.name,
-        context="evaluate",
-        name=f"evaluate-{iteration}",
-        properties={"iteration": iteration},
-    ) as execution:
-        for record in trained.values():
-            script = record.wrote[1]
-            execution.used(script.path, kind=script.kind, properties=script.properties)
-        execution.decision(
-            {
-                "iteration": iteration,
-                "threshold": decision.threshold,
-                "best": decision.best,
-                "good_enough": int(decision.good_enough),
-                **{f"test_loss {name}": loss for name, loss in losses.items()},
-            }
-        )
-    return decision
 
 
 def _summary(
@@ -238,21 +218,24 @@ def _summary(
         iterations=rows,
         chosen=outcome.deployed or "",
         threshold=last.threshold,
-        stage_seconds=_stage_seconds(run_dir.journal),
+        stage_seconds=_stage_seconds(run_dir.journal, seconds),
         total_seconds=seconds,
     )
 
 
-def _stage_seconds(journal: Path) -> dict[str, float]:
-    """Wall time of each context's executions, in the order in which the contexts first started."""
-    spent: dict[str, tuple[float, float]] = {}
+def _stage_seconds(journal: Path, seconds: float) -> dict[str, float]:
+    """Wall time of what each context's executions did in the last ``seconds``.
+
+    The contexts stand in the order in which they first started.
+    """
+    since = datetime.now(UTC) - timedelta(seconds=seconds)
+    spent: dict[str, tuple[datetime, float]] = {}
     for paths in journals.files(journal).values():
-        started, *_, ended = journals.read_file(paths[0])
-        if started["context"] == "store" or ended["event"] != "ended":
+        found = journals.read_file(paths[0])
+        started, ended = found[0], found[-1]
+        began = datetime.fromisoformat(started["time"])
+        if started["context"] == "store" or ended["event"] != "ended" or began < since:
             continue
-        first, total = spent.get(started["context"], (started["time"], 0.0))
-        spent[started["context"]] = (
-            min(first, started["time"]),
-            total + ended["wall_seconds"],
-        )
+        first, total = spent.get(started["context"], (began, 0.0))
+        spent[started["context"]] = (min(first, began), total + ended["wall_seconds"])
     return {context: spent[context][1] for context in sorted(spent, key=lambda key: spent[key][0])}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 
 
@@ -79,6 +82,27 @@ class RunDir:
                 "'parslflow run' printed."
             )
         return run
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other drivers out of the run during the block.
+
+        Raises:
+            ParslflowError: one is at work.
+        """
+        with (self.root / "driver.lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.seek(0)
+                raise ParslflowError(
+                    f"{self.root} is at work ({file.read().strip()}): wait until it has ended, or "
+                    "end it."
+                ) from None
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
+            yield
 
     @property
     def experiment(self) -> Path:

@@ -6,7 +6,9 @@ run again by hand: ``parslflow stage FILE``.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,11 @@ from pydantic import ConfigDict
 from pydantic import ValidationError
 
 from parslflow.errors import UsageError
+from parslflow.finished import INPUTS
 from parslflow.provenance import events
 from parslflow.records import Inputs
 from parslflow.records import Record
+from parslflow.records import Report
 from parslflow.records import Value
 
 STAGES = {
@@ -31,6 +35,9 @@ STAGES = {
     "draw": ("parslflow.report.figures", "draw", "DrawInputs"),
 }
 """Each stage: its module, its function and the class of its inputs."""
+
+
+Stage = Callable[[Any, Report], Record]
 
 
 class Call(BaseModel):
@@ -51,19 +58,28 @@ class Call(BaseModel):
     inputs: dict[str, Any]
 
 
-def run(path: Path) -> Record:
-    """Run the stage that the file at ``path`` describes, and send its events.
+def to_text(call: Call) -> str:
+    """The text of a stage's file."""
+    return call.model_dump_json(indent=2)
+
+
+def digest(call: Call) -> str:
+    """What a completed stage is known by: the SHA-256 of its file."""
+    return hashlib.sha256(to_text(call).encode()).hexdigest()
+
+
+def load(path: Path) -> tuple[Call, Stage, Inputs]:
+    """The stage that the file at ``path`` describes: the call, its function, its checked inputs.
 
     Raises:
         UsageError: the file is not a stage's, or an input is wrong.
-        ParslflowError: the stage failed.
     """
     try:
         call = Call.model_validate_json(path.read_text(encoding="utf-8"))
         module_name, function, inputs_name = STAGES[call.stage]
         module = importlib.import_module(module_name)
         inputs_class: type[Inputs] = getattr(module, inputs_name)
-        inputs = inputs_class.model_validate(call.inputs)
+        return call, getattr(module, function), inputs_class.model_validate(call.inputs)
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error}): give a file of RUN/stages.") from None
     except KeyError as error:
@@ -72,18 +88,28 @@ def run(path: Path) -> Record:
         problem = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in problem["loc"])
         raise UsageError(f"{path}: '{key}': {problem['msg']}: mend the file.") from None
+
+
+def run(path: Path) -> Record:
+    """Run the stage that the file at ``path`` describes, and send its events.
+
+    Raises:
+        UsageError: the file is not a stage's, or an input is wrong.
+        ParslflowError: the stage failed.
+    """
+    call, stage, inputs = load(path)
     with events.execution(
         call.journal,
         pipeline=call.pipeline,
         context=call.context,
         name=call.name,
-        properties=call.properties,
+        properties={**call.properties, INPUTS: digest(call)},
     ) as execution:
 
         def report(series: str, /, **values: Value) -> None:
             execution.metric(series, values)
 
-        record: Record = getattr(module, function)(inputs, report)
+        record = stage(inputs, report)
         for artifact in record.read:
             execution.used(artifact.path, kind=artifact.kind, properties=artifact.properties)
         for artifact in record.wrote:

@@ -37,11 +37,10 @@ class Stages(Protocol):
     ) -> Future[Record]:
         """Train ``network``, from the weights of ``before`` if there are any."""
 
-    def generate(self, iteration: int, start: Record) -> Future[Record]:
-        """Run High from ``start``, streaming its tiles."""
-
-    def sample(self, iteration: int, prepared: Record) -> Future[Record]:
-        """Keep what is new of the tiles that ``generate`` streams."""
+    def stream(
+        self, iteration: int, start: Record, prepared: Record
+    ) -> tuple[Future[Record], Future[Record]]:
+        """Run High from ``start``, and keep what is new of the tiles that it streams."""
 
     def deploy(self, version: str, model: Record) -> Future[Record]:
         """Put the network of ``model`` into the store."""
@@ -85,6 +84,11 @@ def version(network: str, iteration: int) -> str:
     return f"{network}-{iteration}"
 
 
+def iteration_of(model: str) -> int:
+    """The iteration that a model version was trained in."""
+    return int(model.rpartition("-")[2])
+
+
 def decide(iteration: int, losses: dict[str, float], threshold: float) -> Decision:
     """Choose the version with the smallest test loss, and say whether it is good enough.
 
@@ -103,6 +107,7 @@ def run(
     experiment: Experiment,
     stages: Stages,
     evaluate: Callable[[int, dict[str, Record]], Decision],
+    rolled_back: str | None = None,
 ) -> Outcome:
     """Run both stages of the workflow to the end.
 
@@ -111,6 +116,8 @@ def run(
         stages: what does the work.
         evaluate: given an iteration and the records of its trainings, asks the metadata for the
             test losses and decides.
+        rolled_back: a model version that is deployed whatever its test loss; nothing is learned
+            after it.
     """
     spun_up = stages.spin_up("high").result()
     base_future = stages.run_base(spun_up)
@@ -125,8 +132,8 @@ def run(
     decisions: list[Decision] = []
     for iteration in range(experiment.loop.iterations + 1):
         if iteration > 0:
-            sampling = stages.sample(iteration, prepared)
-            high = stages.generate(iteration, high).result()
+            generating, sampling = stages.stream(iteration, high, prepared)
+            high = generating.result()
             batches.append(sampling.result())
         training_set = stages.assemble(iteration, prepared, batches).result()
         before = models[-1] if models else {}
@@ -136,22 +143,25 @@ def run(
         }
         models.append({network: training.result() for network, training in trainings.items()})
         decisions.append(evaluate(iteration, models[-1]))
-        if decisions[-1].good_enough:
+        if decisions[-1].good_enough or rolled_back in [
+            version(network, iteration) for network in trainings
+        ]:
             break
 
     decision = decisions[-1]
-    if not decision.good_enough and not experiment.loop.accept_best:
+    if not (decision.good_enough or experiment.loop.accept_best or rolled_back):
         return Outcome(decisions, models, batches, deployed=None)
 
     # Stage 2: the best of breed answers the coarse simulation.
+    chosen = rolled_back or decision.best
     model = {
         version(network, iteration): record
         for iteration, trained in enumerate(models)
         for network, record in trained.items()
-    }[decision.best]
+    }[chosen]
     low = low_future.result()
     meke_future = stages.run_low(low, None, None)
-    stages.deploy(decision.best, model).result()
-    network_run = stages.run_low(low, decision.best, model).result()
+    stages.deploy(chosen, model).result()
+    network_run = stages.run_low(low, chosen, model).result()
     stages.draw(prepared, base, high, meke_future.result(), network_run).result()
-    return Outcome(decisions, models, batches, deployed=decision.best)
+    return Outcome(decisions, models, batches, deployed=chosen)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
@@ -45,3 +47,15 @@ def test_two_runs_in_one_second_get_two_directories(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a run directory"):
         RunDir.open(tmp_path)
+
+
+def test_one_driver_at_a_time(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    with (
+        run.alone(),
+        pytest.raises(ParslflowError, match=rf"at work \(process {os.getpid()} on"),
+        RunDir(tmp_path).alone(),
+    ):
+        pass
+    with run.alone():
+        pass

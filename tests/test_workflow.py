@@ -24,8 +24,14 @@ class Recorder:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
+    def record(self, stage: str, arguments: tuple[object, ...]) -> Future[Record]:
+        name = "-".join([stage, *(str(one) for one in arguments if isinstance(one, str | int))])
+        future: Future[Record] = Future()
+        future.set_result(Record(wrote=(Artifact(Path(name), "dataset"),)))
+        return future
+
     def __getattr__(self, stage: str):  # noqa: ANN204
-        def call(*arguments: object) -> Future[Record]:
+        def call(*arguments: object) -> object:
             words = [stage]
             for argument in arguments:
                 if isinstance(argument, Record):
@@ -35,10 +41,9 @@ class Recorder:
                 else:
                     words.append(str(argument))
             self.asked.append(" ".join(words))
-            name = "-".join([stage, *(str(one) for one in arguments if isinstance(one, str | int))])
-            future: Future[Record] = Future()
-            future.set_result(Record(wrote=(Artifact(Path(name), "dataset"),)))
-            return future
+            if stage == "stream":
+                return self.record("generate", arguments), self.record("sample", arguments)
+            return self.record(stage, arguments)
 
         return call
 
@@ -66,7 +71,7 @@ def test_a_network_that_is_good_at_once_is_deployed_without_new_data() -> None:
     )
     assert outcome.deployed == "EKE-Bottleneck-0"
     assert outcome.batches == []
-    assert not any(asked.startswith("generate") for asked in stages.asked)
+    assert not any(asked.startswith("stream") for asked in stages.asked)
     assert "deploy EKE-Bottleneck-0 train-EKE-Bottleneck-0" in stages.asked
 
 
@@ -86,11 +91,9 @@ def test_the_loop_generates_until_one_is_good_enough() -> None:
     assert outcome.deployed == "EKE-ResNet-2"
     # Every batch is used again, each run of High goes on from the last, and so do the weights.
     assert "assemble 2 prepare sample-1+sample-2" in stages.asked
-    assert "generate 1 run_base" in stages.asked
-    assert "generate 2 generate-1" in stages.asked
+    assert "stream 1 run_base prepare" in stages.asked
+    assert "stream 2 generate-1 prepare" in stages.asked
     assert "train EKE-ResNet 2 assemble-2 train-EKE-ResNet-1" in stages.asked
-    # The sampler is there before the tiles come.
-    assert stages.asked.index("sample 1 prepare") < stages.asked.index("generate 1 run_base")
 
 
 @pytest.mark.parametrize("accept_best", [True, False])
@@ -102,6 +105,17 @@ def test_at_the_limit_the_best_of_all_is_taken_only_if_allowed(accept_best: bool
     assert len(outcome.decisions) == 2
     assert outcome.deployed == ("EKE-ResNet-0" if accept_best else None)
     assert any(asked.startswith("deploy") for asked in stages.asked) is accept_best
+
+
+def test_a_rollback_deploys_its_model_and_learns_nothing_after_it() -> None:
+    stages = Recorder()
+    table = [{"EKE-ResNet-0": 0.6, "EKE-Bottleneck-0": 0.8}] * 4
+    outcome = workflow.run(
+        load(3, accept_best=False), stages, losses_of(table), rolled_back="EKE-Bottleneck-1"
+    )
+    assert outcome.deployed == "EKE-Bottleneck-1"
+    assert len(outcome.decisions) == 2
+    assert "deploy EKE-Bottleneck-1 train-EKE-Bottleneck-1" in stages.asked
 
 
 def test_without_any_loss_there_is_no_decision() -> None:

@@ -8,12 +8,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from parslflow import __version__
 from parslflow.cli import export
 from parslflow.cli import provenance
 from parslflow.cli import store
 from parslflow.errors import ParslflowError
+
+if TYPE_CHECKING:
+    from parslflow.report.summary import Summary
 
 DESCRIPTION = """\
 Neural networks inside simulations that keep learning.
@@ -54,6 +58,31 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="the TOML file")
     _add_place(run)
     run.set_defaults(command=_run)
+
+    resume = commands.add_parser(
+        "resume",
+        help="go on with a run that was stopped or rolled back",
+        description="Do what is not done yet of a run. What has completed with the same inputs and "
+        "settings is not done again.",
+    )
+    resume.add_argument("run", type=Path, metavar="RUN", help="the run directory")
+    resume.add_argument(
+        "--site", metavar="NAME|FILE.py", help="where the stages run (default: where they did)"
+    )
+    resume.set_defaults(command=_resume)
+
+    rollback = commands.add_parser(
+        "rollback",
+        help="make an earlier model the deployed one",
+        description="Make an earlier model the deployed one, for the record; 'parslflow resume' "
+        "then runs the coarse simulation with it.",
+    )
+    rollback.add_argument("run", type=Path, metavar="RUN", help="the run directory")
+    rollback.add_argument("model", metavar="MODEL", help="a version, such as EKE-ResNet-1")
+    rollback.add_argument(
+        "--reason", default="", metavar="TEXT", help="why, for the record (default: empty)"
+    )
+    rollback.set_defaults(command=_rollback)
 
     stage = commands.add_parser(
         "stage",
@@ -99,12 +128,32 @@ def _add_place(command: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from parslflow import driver
+
+    _show(driver.run(options.experiment, options.site, options.runs))
+
+
+def _resume(options: argparse.Namespace) -> None:
+    from parslflow import driver
+
+    _show(driver.resume(options.run, options.site))
+
+
+def _rollback(options: argparse.Namespace) -> None:
+    from parslflow.rollback import rollback
+
+    before = rollback(options.run, options.model, options.reason)
+    print(f"{options.model} is deployed{f' instead of {before}' if before else ''}.")
+    print(f"To run the coarse simulation with it: parslflow resume {options.run}")
+
+
+def _show(summary: Summary) -> None:
     from parslflow.report import page
     from parslflow.report.summary import to_text
     from parslflow.rundir import RunDir
 
-    summary = driver.run(options.experiment, options.site, options.runs)
     print(f"\n{to_text(summary)}")
+    if summary.problem:
+        raise ParslflowError(summary.problem)
     if summary.chosen:
         provenance.draw_lineage(summary.run)
     else:

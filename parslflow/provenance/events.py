@@ -20,6 +20,7 @@ import re
 import resource
 import socket
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -142,6 +143,8 @@ class Execution:
         self.root = journal.parent
         self._descriptor = descriptor
         self._sequence = itertools.count()
+        self._lock = threading.Lock()
+        self._cut = False
 
     def used(self, path: Path, kind: Kind, properties: Mapping[str, Content] | None = None) -> None:
         """Say that this execution read the file ``path``; the file is hashed.
@@ -208,8 +211,25 @@ class Execution:
             "time": datetime.now(UTC).isoformat(timespec="microseconds"),
         }
         line = json.dumps(head | fields, default=_plain).encode() + b"\n"
-        if os.write(self._descriptor, line) != len(line):
-            raise OSError(f"An event of {self.id} was cut: is the disk full?")
+        with self._lock:
+            self._append(line)
+
+    def _append(self, line: bytes) -> None:
+        # A line that was cut, as by a full disk, must not swallow the next one.
+        line = b"\n" + line if self._cut else line
+        reason = ""
+        written = 0
+        try:
+            written = os.write(self._descriptor, line)
+        except OSError as error:
+            reason = f" ({error.strerror})"
+        if written > 0:
+            self._cut = written < len(line)
+        if written != len(line):
+            raise ParslflowError(
+                f"{self.journal / self.id}.jsonl: an event cannot be written{reason}: is the disk "
+                "full? Free some space, then 'parslflow resume' goes on."
+            )
 
 
 def sha256(path: Path) -> str:

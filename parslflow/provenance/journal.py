@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,35 @@ from parslflow.provenance.schema import parser
 PART = "@"
 """Stands between an execution's name and a part's in the name of a file."""
 _TAIL = 1 << 16
+
+
+class Follower:
+    """Reads what a journal gets while it grows.
+
+    Args:
+        journal: the folder.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._earlier = set(journal.glob("*.jsonl"))
+        """Files that are there already are of an earlier run of the driver."""
+        self._offsets: dict[Path, int] = {}
+
+    def new_lines(self) -> Iterator[tuple[Path, bytes]]:
+        """The whole lines that were written since it was asked last, by file."""
+        for path in sorted(self._journal.glob("*.jsonl")):
+            if path in self._earlier:
+                continue
+            offset = self._offsets.get(path, 0)
+            if path.stat().st_size == offset:
+                continue
+            with path.open("rb") as file:
+                file.seek(offset)
+                # A last line without its end waits for the next time.
+                for line in file.read().split(b"\n")[:-1]:
+                    self._offsets[path] = self._offsets.get(path, 0) + len(line) + 1
+                    yield path, line
 
 
 def files(journal: Path) -> dict[str, list[Path]]:

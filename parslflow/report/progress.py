@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from parslflow.provenance.events import Content
 from parslflow.provenance.journal import PART
+from parslflow.provenance.journal import Follower
 from parslflow.provenance.schema import Decision
 from parslflow.provenance.schema import Ended
 from parslflow.provenance.schema import Event
@@ -45,7 +46,6 @@ _COUNTED = {"epoch": "epochs", "day": "days"}
 class _Execution:
     """What is known of one execution's file."""
 
-    offset: int = 0
     started: Started | None = None
     row: str = ""
     shown: float = 0.0
@@ -67,12 +67,11 @@ class Progress:
     """
 
     def __init__(self, journal: Path, stream: TextIO) -> None:
-        self._journal = journal
+        self._follower = Follower(journal)
         self._stream = stream
         self._live = stream.isatty()
         self._live_lines = 0
         self._began = datetime.now(UTC)
-        self._earlier = set(journal.glob("*.jsonl"))
         self._executions: dict[Path, _Execution] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
@@ -97,15 +96,18 @@ class Progress:
     def poll(self) -> None:
         """Read what is new in the journal and print it."""
         timed: list[tuple[datetime, str]] = []
-        for path in self._journal.glob("*.jsonl"):
+        for path, text in self._follower.new_lines():
             # Of a simulation the stage says how far it is, not each rank.
-            if path in self._earlier or PART in path.name:
+            if PART in path.name:
                 continue
-            execution = self._executions.setdefault(path, _Execution())
-            for event in () if execution.ended else _new_events(path, execution):
-                line = self._line(execution, event)
-                if line:
-                    timed.append((event.time, line))
+            try:
+                event = parser.validate_json(text)
+            except ValidationError:
+                # What is wrong with it, the writer says.
+                continue
+            line = self._line(self._executions.setdefault(path, _Execution()), event)
+            if line:
+                timed.append((event.time, line))
         lines = [self._stamp(time) + line for time, line in sorted(timed)]
         if self._live:
             self._redraw(lines)
@@ -172,22 +174,6 @@ class Progress:
 
     def _stamp(self, time: datetime) -> str:
         return f"[{max(0.0, (time - self._began).total_seconds()):6.1f} s] "
-
-
-def _new_events(path: Path, execution: _Execution) -> list[Event]:
-    """The events since the last call; a last line without its end waits for the next one."""
-    with path.open("rb") as file:
-        file.seek(execution.offset)
-        lines = file.read().split(b"\n")
-    execution.offset += sum(len(line) + 1 for line in lines[:-1])
-    events = []
-    for line in lines[:-1]:
-        try:
-            events.append(parser.validate_json(line))
-        except ValidationError:
-            # What is wrong with it, the writer says.
-            continue
-    return events
 
 
 def _row(event: Metric) -> str:

@@ -54,7 +54,8 @@ class Summary:
         threshold: test loss that a network had to reach.
         stage_seconds: wall-clock time by stage, summed over its executions, in the order to print.
             Executions overlap, so that the sum can be more than the total.
-        total_seconds: wall-clock time of the whole run.
+        total_seconds: wall-clock time of the whole run, or of its last part if it was resumed.
+        problem: one sentence if the metadata is not whole.
     """
 
     experiment: str
@@ -65,6 +66,7 @@ class Summary:
     threshold: float
     stage_seconds: dict[str, float] = field(default_factory=dict)
     total_seconds: float = 0.0
+    problem: str = ""
 
 
 def to_text(summary: Summary) -> str:

@@ -57,7 +57,7 @@ class SimulateInputs(Inputs):
     """One run of the Phillips model."""
 
     folder: Path
-    """Where it runs; made new."""
+    """Where it runs; made if it is not there."""
     namelist: str
     """The whole text of its input file."""
     executable: Path
@@ -89,6 +89,9 @@ def simulate(inputs: SimulateInputs, report: Report) -> Record:
     with atomic_path(input_file) as temporary:
         temporary.write_text(inputs.namelist, encoding="utf-8")
 
+    for name in (RESTART, DAILY):
+        # What an earlier attempt left may be one file with a version that is kept.
+        (inputs.folder / name).unlink(missing_ok=True)
     if inputs.stream is not None:
         inputs.stream.save(inputs.folder / STREAM)
 

@@ -90,7 +90,7 @@ def test_every_time_of_high_was_sampled_once(finished: Finished) -> None:
 
 
 def test_the_network_answered_every_step_of_low(finished: Finished) -> None:
-    low = finished.run / "simulations" / "low-network"
+    low = finished.run / "simulations" / f"low-{finished.summary['chosen']}"
     assert finished.summary["chosen"] in (low / "input.nml").read_text()
     days = [line for line in (low / "stdout.log").read_text().splitlines() if "inference" in line]
     assert len(days) == 3

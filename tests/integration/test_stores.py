@@ -50,7 +50,7 @@ def run_loop(folder: Path, name: str, store: dict[str, object], inference: str =
     [run] = (folder / "runs").glob(f"{name}-*")
     summary = json.loads((run / "report" / "summary.json").read_text())
     assert summary["iterations"][1]["samples_seen"] > 0
-    assert (run / "simulations" / "low-network" / "daily.nc").is_file()
+    assert (run / "simulations" / f"low-{summary['chosen']}" / "daily.nc").is_file()
     assert processes_that_name(run) == []
     return RunDir(run)
 

@@ -71,6 +71,39 @@ def test_an_execution_is_journalled_in_order(journal: Path) -> None:
     assert ended.peak_memory_bytes > 1_000_000
 
 
+@pytest.mark.parametrize(
+    ("variables", "job"),
+    [
+        ({}, ""),
+        ({"SLURM_JOB_ID": "12", "SLURM_STEP_ID": "0"}, "slurm 12.0"),
+        ({"SLURM_JOB_ID": "12"}, "slurm 12"),
+        ({"PBS_JOBID": "7.server"}, "pbs 7.server"),
+    ],
+)
+def test_an_execution_knows_its_job(
+    journal: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], job: str
+) -> None:
+    for name in ("SLURM_JOB_ID", "SLURM_STEP_ID", "PBS_JOBID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with events.execution(journal, pipeline="p", context="c", name="n"):
+        pass
+    started = read(journal)[0]
+    assert isinstance(started, Started)
+    assert started.job == job
+
+
+def test_a_program_learns_where_to_add_its_events(journal: Path) -> None:
+    assert events.environment() == {}
+    with events.execution(journal, pipeline="p", context="c", name="n") as run:
+        assert events.environment() == {
+            "PARSLFLOW_JOURNAL": str(journal),
+            "PARSLFLOW_EXECUTION": run.id,
+        }
+    assert events.environment() == {}
+
+
 def test_an_error_ends_the_execution_as_failed_and_propagates(journal: Path) -> None:
     with (
         pytest.raises(KeyboardInterrupt),
@@ -192,6 +225,34 @@ with events.execution(Path({str(journal)!r}), pipeline="p", context="c", name="n
     found = read(journal)
     assert len(found) > 100
     assert not any(isinstance(event, Ended) for event in found)
+
+
+def test_a_full_disk_is_told_and_costs_only_what_did_not_fit(journal: Path) -> None:
+    code = f"""
+import resource, signal
+from pathlib import Path
+from parslflow.errors import ParslflowError
+from parslflow.provenance import events
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with events.execution(Path({str(journal)!r}), pipeline="p", context="c", name="n") as run:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
+    for _ in range(2):
+        try:
+            run.metric("series", {{"text": "x" * 5000}})
+        except ParslflowError as error:
+            print(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    run.metric("series", {{"text": "there is room"}})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    cut, refused = done.stdout.splitlines()
+    assert "an event cannot be written: is the disk full? Free some space" in cut
+    assert "an event cannot be written (File too large): is the disk full?" in refused
+    (path,) = journal.glob("*.jsonl")
+    found, problems = read_checked(path)
+    assert [event.event for event in found] == ["started", "metric", "ended"]
+    (problem,) = problems
+    assert "line 2 is no event" in problem
 
 
 def test_events_need_only_the_standard_library() -> None:

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from parslflow.provenance import events
+from parslflow.provenance.journal import Follower
+from parslflow.provenance.journal import files
 from parslflow.provenance.journal import has_ended
 from parslflow.provenance.journal import read_checked
+from parslflow.provenance.journal import read_execution
 from parslflow.provenance.journal import read_file
 from parslflow.provenance.schema import Ended
 
@@ -68,3 +71,76 @@ def test_the_end_is_found_behind_much_else(path: Path) -> None:
     assert has_ended([long])
     long.write_bytes(b"")
     assert not has_ended([long])
+
+
+def write_part(journal: Path, execution: str, part: str, status: str | None, cpu: float) -> None:
+    """What a rank writes: a row of its own, and an end unless it was killed."""
+    common = {"schema": 2, "execution": execution, "time": "2026-01-01T00:00:00Z", "rank": 1}
+    lines: list[dict[str, object]] = [
+        {
+            **common, "event": "started", "sequence": 0, "pipeline": "p", "context": "c",
+            "name": "n", "properties": {}, "host": "h", "pid": 1, "command": [],
+        },
+        {**common, "event": "metric", "sequence": 1, "series": "s", "values": {"part": part}},
+    ]  # fmt: skip
+    if status is not None:
+        lines.append(
+            {
+                **common, "event": "ended", "sequence": 2, "status": status, "error": "",
+                "wall_seconds": 2, "cpu_seconds": cpu, "peak_memory_bytes": 10,
+            }
+        )  # fmt: skip
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    (journal / f"{execution}@{part}.jsonl").write_text(text)
+
+
+def test_the_parts_of_an_execution_are_read_with_it(path: Path) -> None:
+    write_part(path.parent, path.stem, "r0", "failed", 1)
+    write_part(path.parent, path.stem, "r10", None, 1)
+    [(name, paths)] = files(path.parent).items()
+    assert (name, paths[0]) == (path.stem, path)
+    assert has_ended(paths)
+    found, problems = read_execution(paths)
+    assert problems == []
+    assert [event.event for event in found] == ["started", "result", "metric", "metric", "ended"]
+    assert isinstance(found[-1], Ended)
+    assert found[-1].status == "completed"
+    assert [event.rank for event in found] == [None, None, 1, 1, None]
+
+
+def test_parts_that_nobody_began_end_together(tmp_path: Path) -> None:
+    write_part(tmp_path, "alone-0000", "r0", "completed", 1)
+    write_part(tmp_path, "alone-0000", "r1", None, 2)
+    [paths] = files(tmp_path).values()
+    assert not has_ended(paths)
+    assert [event.event for event in read_execution(paths)[0]] == ["started", "metric", "metric"]
+    write_part(tmp_path, "alone-0000", "r1", "failed", 2)
+    assert has_ended(paths)
+    end = read_execution(paths)[0][-1]
+    assert isinstance(end, Ended)
+    assert (end.status, end.wall_seconds, end.cpu_seconds) == ("failed", 2, 3)
+
+
+def test_a_file_without_a_start_is_told_and_left_out(tmp_path: Path) -> None:
+    write_part(tmp_path, "n-0000", "r0", "completed", 1)
+    broken = tmp_path / "n-0000@r1.jsonl"
+    broken.write_bytes((tmp_path / "n-0000@r0.jsonl").read_bytes().split(b"\n", 1)[1])
+    [paths] = files(tmp_path).values()
+    found, problems = read_execution(paths)
+    assert len(found) == 3
+    assert problems == [
+        f"{broken} does not begin with the start of an execution, so it is left out."
+    ]
+
+
+def test_a_growing_journal_is_followed_line_by_line(path: Path) -> None:
+    follower = Follower(path.parent)
+    with events.execution(path.parent, pipeline="p", context="c", name="new") as run:
+        new = path.parent / f"{run.id}.jsonl"
+        assert [found for found, _ in follower.new_lines()] == [new]
+        assert list(follower.new_lines()) == []
+        whole = new.read_bytes()
+        new.write_bytes(whole + b'{"cut')
+        assert list(follower.new_lines()) == []
+        new.write_bytes(whole + b'{"cut": 1}\n')
+        assert list(follower.new_lines()) == [(new, b'{"cut": 1}')]

@@ -1,0 +1,120 @@
+"""The demo's loop with and without provenance.
+
+Without, the same stages run through Parsl and the store, but no event is written, nothing is hashed
+and no process logs to CMF; the driver takes the losses from the records in its memory.
+
+``python -m benchmarks.overhead with|without RUNS`` runs the loop once and prints its seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import parsl
+from parsl import python_app
+
+from benchmarks.measure import Figure
+from parslflow import driver
+from parslflow import experiment as experiments
+from parslflow import sites
+from parslflow import stages
+from parslflow import workflow
+from parslflow.apps import Stages
+from parslflow.finished import Finished
+from parslflow.records import Record
+from parslflow.rundir import RunDir
+from parslflow.rundir import atomic_path
+from parslflow.simulation.phillips import find_executable
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / "configs" / "experiments" / "demo.toml"
+PAIRS = 3
+
+
+def overhead() -> Figure:
+    """Wall time of the loop, spin-up taken from the cache; the first pair is not counted."""
+    seconds: dict[str, list[float]] = {"with": [], "without": []}
+    with TemporaryDirectory() as folder:
+        for _ in range(PAIRS + 1):
+            for side, times in seconds.items():
+                done = subprocess.run(
+                    [sys.executable, "-m", "benchmarks.overhead", side, folder],
+                    cwd=ROOT,
+                    check=True,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+                times.append(float(done.stdout.split()[-1]))
+    ours, against = (median(times[1:]) for times in seconds.values())
+    return Figure(ours / against, "times the time", ours, against, PAIRS)
+
+
+class BareStages(Stages):
+    """The demo's stages, without a word to anybody."""
+
+    def _send(self, app: Callable[[Path], Future[Record]], call: stages.Call) -> Future[Record]:
+        if call.stage == "draw":
+            # Figures are drawn from a journal: that of the pair's other side.
+            journal = sorted(self._run.root.parent.glob("*/journal/train-*"))[-1].parent
+            call = call.model_copy(update={"inputs": call.inputs | {"journal": journal}})
+        path = self._run.stages / f"{call.name}.json"
+        with atomic_path(path) as temporary:
+            temporary.write_text(stages.to_text(call), encoding="utf-8")
+        return python_app(run_bare, executors=app.executors)(path)  # type: ignore[attr-defined]
+
+
+def run_bare(path: Path) -> Record:
+    """Run a stage as `stages.run` does, but for its events."""
+    _, function, inputs = stages.load(path)
+    return function(inputs, ignore)
+
+
+def ignore(series: str, /, **values: object) -> None:
+    """A report that nobody reads."""
+
+
+def without(runs: Path) -> None:
+    """Run the loop."""
+    experiment = experiments.load(DEMO)
+    run = RunDir.new(runs, experiment.name)
+    run.create()
+    site = sites.load("local", run.root)
+    sites.prepare_process()
+    executable = find_executable(experiment.executable, beside=Path(sys.prefix) / "bin")
+    bare = BareStages(experiment, site, run, executable, runs / "cache", Finished(run))
+    losses: dict[str, float] = {}
+
+    def evaluate(iteration: int, trained: dict[str, Record]) -> workflow.Decision:
+        for network, record in trained.items():
+            name = workflow.version(network, iteration)
+            losses[name] = float(record.metrics["test_loss"])
+        return workflow.decide(iteration, dict(losses), experiment.loop.test_loss)
+
+    with parsl.load(site.parsl), driver.store(bare, run):
+        workflow.run(experiment, bare, evaluate)
+
+
+def main(side: str, runs: Path) -> None:
+    """Run the loop once on one side, and print how long it took, s."""
+    # Parsl's workers import this module.
+    os.environ["PYTHONPATH"] = str(ROOT)
+    began = time.monotonic()
+    if side == "with":
+        driver.run(DEMO, "local", runs)
+    else:
+        without(runs)
+    print(time.monotonic() - began)
+
+
+if __name__ == "__main__":
+    from benchmarks import overhead as module  # what workers know it by
+
+    module.main(sys.argv[1], Path(sys.argv[2]))
