@@ -14,6 +14,7 @@ from parslflow import __version__
 from parslflow.cli import export
 from parslflow.cli import provenance
 from parslflow.cli import store
+from parslflow.cli import versions
 from parslflow.errors import ParslflowError
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_place(bench)
     bench.set_defaults(command=_bench)
     provenance.add(commands)
+    versions.add(commands)
     export.add(commands)
     store.add(commands)
     return parser

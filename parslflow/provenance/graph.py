@@ -6,16 +6,21 @@ The one place where MLMD's records become ours; queries, drawings and exports st
 
 from __future__ import annotations
 
+import gc
 from collections import defaultdict
 from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from typing import Literal
 
+from ml_metadata.metadata_store.metadata_store import MetadataStore
+
 from parslflow.errors import ParslflowError
-from parslflow.errors import UsageError
 from parslflow.provenance.database import open_metadata
 from parslflow.provenance.events import Value
 
@@ -30,6 +35,15 @@ class Artifact:
     """Where it was first seen, relative to the run directory if it lies in it."""
     sha256: str
     properties: dict[str, Value]
+    md5: str = ""
+    """The name of its content in DVC's cache and remote."""
+    other_paths: tuple[str, ...] = ()
+    """Where else the same content was seen."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All places where this content was seen."""
+        return (self.path, *self.other_paths)
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,11 @@ class Execution:
     properties: dict[str, Value]
     metrics: dict[str, Value] = field(default_factory=dict)
     """Its results; of a decision what was seen and chosen."""
+    journal: str = ""
+    """Its name in the journal, which no other execution of the run has."""
+    command: str = ""
+    series: dict[str, str] = field(default_factory=dict)
+    """The parquet file of each series of metrics, as a path in CMF's folder."""
 
 
 @dataclass(frozen=True)
@@ -63,42 +82,43 @@ class Graph:
     before: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     after: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
-    def completed(self, context: str) -> list[Execution]:
-        """The executions of a context that ended well, in the order of their starts."""
-        return [
-            execution
-            for execution in self.executions.values()
-            if execution.context == context and execution.status == "completed"
-        ]
-
-    def deployed(self, run_root: Path) -> str:
-        """The model that was deployed last."""
-        for execution in reversed(self.completed("deploy")):
-            for key in self.before[execution.id]:
-                if self.artifacts[key].kind == "model":
-                    return key
-        raise ParslflowError(
-            f"{run_root} has deployed no model so far, so there is no lineage to show: name an "
-            "artifact, or wait until the run has come that far."
+    def completed(self, *contexts: str) -> list[Execution]:
+        """The executions of these contexts that ended well, in the order of their starts."""
+        return sorted(
+            (
+                execution
+                for execution in self.executions.values()
+                if execution.context in contexts and execution.status == "completed"
+            ),
+            # CMF gets them in the order of their ends; the times are all UTC.
+            key=lambda execution: str(execution.properties.get("started", "")),
         )
 
-    def find(self, name: str) -> str:
-        """The one artifact that is called so."""
+    def deployments(self) -> list[tuple[Execution, str]]:
+        """What deployed or rolled back to a model, and the id of that model, the last one last."""
         found = [
-            key
-            for key, artifact in self.artifacts.items()
-            if f"/{artifact.path}".endswith(f"/{name}") or artifact.sha256.startswith(name)
+            (execution, self.script(self.before[execution.id]))
+            for execution in self.completed("deploy", "rollback")
         ]
-        if len(found) != 1:
-            paths = ", ".join(self.artifacts[key].path for key in found)
-            raise UsageError(
-                f"Several artifacts are called '{name}' ({paths}): give more of the path, or the "
-                "beginning of the SHA-256."
-                if found
-                else f"No artifact of this run is called '{name}': give its path in the run "
-                "directory, or the beginning of its SHA-256."
+        return [(execution, key) for execution, key in found if key is not None]
+
+    def script(self, keys: Iterable[str]) -> str | None:
+        """Of several artifacts the model that simulations ask, or else the last model if any."""
+        models = [key for key in keys if self.artifacts[key].kind == "model"]
+        scripts = (
+            key for key in models if self.artifacts[key].properties.get("form") == "TorchScript"
+        )
+        return next(scripts, models[-1] if models else None)
+
+    def deployed(self, run_root: Path) -> str:
+        """The id of the model that was deployed, or rolled back to, last."""
+        deployments = self.deployments()
+        if not deployments:
+            raise ParslflowError(
+                f"{run_root} has deployed no model so far: name an artifact, or wait until the run "
+                "has come that far."
             )
-        return found[0]
+        return deployments[-1][1]
 
 
 def reach(start: Iterable[str], neighbours: dict[str, list[str]]) -> set[str]:
@@ -114,32 +134,69 @@ def reach(start: Iterable[str], neighbours: dict[str, list[str]]) -> set[str]:
 
 
 def read(run_root: Path) -> Graph:
-    """All that CMF has of a run, in four requests: its own queries take seconds an artifact."""
+    """All that CMF has of a run, in a few requests: its own queries take seconds an artifact."""
     store = open_metadata(run_root)
-    executions = store.get_executions()
-    events = store.get_events_by_execution_ids([one.id for one in executions])
-    stored = {one.id: one for one in store.get_artifacts()}
+    with _no_collections():
+        return _read(store)
 
-    graph = Graph(
-        {f"execution-{one.id}": _execution(one) for one in executions},
-        {
-            f"artifact-{one.id}": _artifact(one)
-            for one in stored.values()
-            if one.type in ("Dataset", "Model")
-        },
-    )
-    for event in events:
-        execution, artifact = f"execution-{event.execution_id}", f"artifact-{event.artifact_id}"
-        if artifact in graph.artifacts:
+
+def _read(store: MetadataStore) -> Graph:
+    stored_executions = [
+        one
+        for kind in store.get_execution_types()
+        for one in store.get_executions_by_type(kind.name)
+    ]
+    executions = {
+        one.id: _execution(one) for one in sorted(stored_executions, key=lambda one: int(one.id))
+    }
+    # By type, since MLMD gives all artifacts in pages of a hundred.
+    stored = {
+        kind: {one.id: one for one in store.get_artifacts_by_type(kind)}
+        for kind in ("Dataset", "Model", "Metrics", "Step_Metrics")
+    }
+    artifacts = {
+        key: _artifact(one) for kind in ("Dataset", "Model") for key, one in stored[kind].items()
+    }
+    graph = Graph({one.id: one for one in executions.values()}, {})
+    others: dict[int, dict[str, None]] = {}
+    for event in store.get_events_by_execution_ids(list(executions)):
+        number = event.artifact_id
+        execution = executions[event.execution_id]
+        if number in artifacts:
+            artifact = artifacts[number].id
             produced = event.type == event.OUTPUT
-            source, target = (execution, artifact) if produced else (artifact, execution)
+            source, target = (execution.id, artifact) if produced else (artifact, execution.id)
             graph.after[source].append(target)
             graph.before[target].append(source)
-        elif stored[event.artifact_id].type == "Metrics":
-            graph.executions[execution].metrics.update(
-                _values(stored[event.artifact_id].custom_properties)
-            )
+            # Content that CMF already had is linked with the name of the file.
+            for step in event.path.steps:
+                others.setdefault(number, {})[step.key] = None
+        elif number in stored["Metrics"]:
+            execution.metrics.update(_values(stored["Metrics"][number].custom_properties))
+        elif number in stored["Step_Metrics"]:
+            path = stored["Step_Metrics"][number].name.partition(":")[0]
+            execution.series[Path(path).name] = path
+    for number, paths in others.items():
+        name = stored["Model" if artifacts[number].kind == "model" else "Dataset"][
+            number
+        ].name.partition(":")[0]
+        known = tuple(path for path in paths if path not in (artifacts[number].path, name))
+        if known:
+            artifacts[number] = replace(artifacts[number], other_paths=known)
+    graph.artifacts |= {artifacts[number].id: artifacts[number] for number in sorted(artifacts)}
     return graph
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Spare the garbage collector from looking again and again for cycles that are not there."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _execution(stored: Any) -> Execution:  # noqa: ANN401
@@ -150,6 +207,8 @@ def _execution(stored: Any) -> Execution:  # noqa: ANN401
         name=str(properties.pop("name", stored.name)),
         status=str(properties.pop("status", "lost")),
         properties=properties,
+        journal=stored.name,
+        command=stored.properties["Execution"].string_value,
     )
 
 
@@ -161,14 +220,15 @@ def _artifact(stored: Any) -> Artifact:  # noqa: ANN401
         path=str(properties.pop("path", stored.name)),
         sha256=str(properties.pop("sha256", "")),
         properties=properties,
+        md5=stored.uri,
     )
 
 
 def _values(properties: Any) -> dict[str, Value]:  # noqa: ANN401
     """MLMD's properties as Python's values, in the order of their names."""
     values: dict[str, Value] = {}
-    for key in sorted(properties):
-        value = getattr(properties[key], properties[key].WhichOneof("value"))
+    for key, stored in sorted(properties.items()):
+        value = getattr(stored, stored.WhichOneof("value"))
         # MLMD cannot hold these, so the writer stores them as text.
         values[key] = float(value) if value in ("nan", "inf", "-inf") else value
     return values

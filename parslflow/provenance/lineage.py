@@ -23,23 +23,29 @@ def tree(lineage: Lineage) -> str:
         before[edge.target].append(edge.source)
         after[edge.source].append(edge.target)
 
-    def branches(
-        children: list[str], follow: dict[str, list[str]], seen: set[str], indent: str
-    ) -> Iterator[str]:
-        for number, key in enumerate(children, start=1):
-            last = number == len(children)
-            text = _line(nodes[key])
+    def branches(start: str, follow: dict[str, list[str]]) -> Iterator[str]:
+        # A stack of our own: a long run's lineage is deeper than Python lets functions call.
+        seen = {start}
+        open_ = [(iter(follow[start]), len(follow[start]), "")]
+        while open_:
+            children, left, indent = open_.pop()
+            key = next(children, None)
+            if key is None:
+                continue
+            open_.append((children, left - 1, indent))
+            text = f"{indent}{'└─' if left == 1 else '├─'} {_line(nodes[key])}"
             if key in seen and follow[key]:
-                yield f"{indent}{'└─' if last else '├─'} {text} (shown above)"
+                yield f"{text} (shown above)"
                 continue
             seen.add(key)
-            yield f"{indent}{'└─' if last else '├─'} {text}"
-            yield from branches(follow[key], follow, seen, f"{indent}{'   ' if last else '│  '}")
+            yield text
+            deeper = f"{indent}{'   ' if left == 1 else '│  '}"
+            open_.append((iter(follow[key]), len(follow[key]), deeper))
 
     root = lineage.artifact
-    lines = [_line(nodes[root]), *branches(before[root], before, {root}, "")]
+    lines = [_line(nodes[root]), *branches(root, before)]
     if after[root]:
-        lines += ["", f"{_line(nodes[root])} went into", *branches(after[root], after, {root}, "")]
+        lines += ["", f"{_line(nodes[root])} went into", *branches(root, after)]
     return "\n".join(lines)
 
 

@@ -7,25 +7,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from parslflow.provenance.events import Value
+from parslflow.provenance.finding import find
 from parslflow.provenance.graph import Artifact
 from parslflow.provenance.graph import Edge
 from parslflow.provenance.graph import Execution
 from parslflow.provenance.graph import reach
 from parslflow.provenance.graph import read
 
+Direction = Literal["both", "up", "down"]
+
 
 @dataclass(frozen=True)
 class Lineage:
-    """What stands behind an artifact, and what it went into.
+    """What stands behind an artifact or an execution, and what it went into.
 
     Of what it went into, the other inputs and what stands behind those are there too: a network's
     lineage shows the networks that it was compared with, and that they saw the same data.
     """
 
     artifact: str
-    """The id of the artifact that was asked for."""
+    """The id of the artifact that was asked for, or of the execution."""
     nodes: tuple[Artifact | Execution, ...]
     """In the order in which CMF got them, so causes stand before effects of their kind."""
     edges: tuple[Edge, ...]
@@ -72,22 +76,23 @@ def latest_models(run_root: Path) -> dict[str, tuple[Artifact, ...]]:
     }
 
 
-def lineage(run_root: Path, artifact: str | None = None) -> Lineage:
-    """The lineage of an artifact.
+def lineage(run_root: Path, name: str | None = None, direction: Direction = "both") -> Lineage:
+    """The lineage of an artifact or an execution.
 
     Args:
         run_root: the run directory.
-        artifact: its path in the run directory, the end of that path, or the beginning of its
-            SHA-256; by default the model that was deployed last.
+        name: what it is called, see :func:`parslflow.provenance.finding.find`; by default the
+            model that was deployed last.
+        direction: ``up`` for what stands behind it, ``down`` for what it went into alone, or both.
 
     Raises:
-        UsageError: no artifact is called so, or several are.
+        UsageError: nothing is called so, or several artifacts are.
         ParslflowError: the run has no metadata, or deployed no model.
     """
     graph = read(run_root)
-    root = graph.deployed(run_root) if artifact is None else graph.find(artifact)
-    forward = reach([root], graph.after)
-    known = reach(forward, graph.before)
+    root = graph.deployed(run_root) if name is None else find(graph, name)
+    forward = {root} if direction == "up" else reach([root], graph.after)
+    known = forward if direction == "down" else reach(forward, graph.before)
     nodes: dict[str, Artifact | Execution] = {**graph.artifacts, **graph.executions}
     return Lineage(
         root,

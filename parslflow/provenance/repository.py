@@ -31,7 +31,7 @@ def enter(folder: Path) -> None:
 
     CMF, git and DVC read their settings from where they stand when they are imported and called.
     """
-    _isolate(folder.parent / "settings")
+    isolate(folder.parent / "settings")
     if not folder.exists():
         _make(folder)
     # A writer that was killed in the middle of a git command leaves this, and it stops all others.
@@ -39,7 +39,7 @@ def enter(folder: Path) -> None:
     os.chdir(folder)
 
 
-def _isolate(settings: Path) -> None:
+def isolate(settings: Path) -> None:
     """Keep the user's git and DVC settings, and a git command that we run under, out."""
     for name in list(os.environ):
         if name.startswith(("GIT_", "DVC_")) or name == "CONFIG_FILE":

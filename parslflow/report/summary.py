@@ -11,6 +11,9 @@ from dataclasses import field
 from pathlib import Path
 from typing import NamedTuple
 
+from parslflow.report.tables import columns
+from parslflow.report.tables import finite
+
 NONE = "-"
 
 
@@ -81,7 +84,7 @@ def to_json(summary: Summary) -> str:
     content["run"] = str(summary.run)
     for row, iteration in zip(content["iterations"], summary.iterations, strict=True):
         row["losses"] = {network: x._asdict() for network, x in iteration.losses.items()}
-    return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
+    return json.dumps(finite(content), indent=2, allow_nan=False) + "\n"
 
 
 def from_json(text: str) -> Summary:
@@ -179,28 +182,13 @@ def _table(
     title: str, header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int]
 ) -> str:
     """A titled table; columns in ``left`` are aligned to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column in left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in (header, *rows)
-    ]
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    lines = columns(header, rows, left)
+    rule = "-" * (
+        sum(max(map(len, cells)) for cells in zip(header, *rows, strict=True))
+        + 2 * (len(header) - 1)
+    )
     return "\n".join((title, rule, lines[0], rule, *lines[1:]))
 
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _finite(value: object) -> object:
-    """``value`` with None for NaN and infinities, which JSON cannot hold."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return value

@@ -19,6 +19,8 @@ from parslflow.provenance import events
 from parslflow.provenance.events import Value
 from parslflow.provenance.writer import Writer
 
+from .loop import write_loop
+
 PIPELINE = "small"
 EPOCHS = 300
 
@@ -161,3 +163,19 @@ def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(
         ["git", *arguments], cwd=folder, env=environment, check=True, capture_output=True, text=True
     ).stdout
+
+
+@pytest.fixture(scope="session")
+def loop_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the loop that no test may change."""
+    root = tmp_path_factory.mktemp("loop") / "run"
+    write_loop(root)
+    return root
+
+
+@pytest.fixture
+def own_run(loop_run: Path, tmp_path: Path) -> Path:
+    """A copy of that run, with its hard links, for a test to damage."""
+    root = tmp_path / "run"
+    subprocess.run(["cp", "--archive", str(loop_run), str(root)], check=True)
+    return root

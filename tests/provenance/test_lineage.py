@@ -77,6 +77,20 @@ def test_tree_shows_what_made_a_shared_artifact_once() -> None:
     ]
 
 
+def test_tree_of_a_long_run() -> None:
+    length = 2000
+    nodes = [artifact(f"a{n}", "dataset") for n in range(length)]
+    steps = [Execution(f"e{n}", "x", f"make-{n}", "completed", {}) for n in range(1, length)]
+    edges = [
+        edge
+        for n in range(1, length)
+        for edge in (Edge(f"a{n - 1}", f"e{n}"), Edge(f"e{n}", f"a{n}"))
+    ]
+    lines = lineage.tree(Lineage(f"a{length - 1}", (*nodes, *steps), tuple(edges))).split("\n")
+    assert len(lines) == 2 * length - 1
+    assert lines[-1].endswith("└─ a0  01234567")
+
+
 def test_json() -> None:
     written = json.loads(lineage.to_json(SMALL))
     assert written["artifact"] == "net.pt"

@@ -65,8 +65,37 @@ def test_an_artifact_is_found_by_path_or_hash(logged_run: LoggedRun) -> None:
     assert root.path == "simulations/base/daily.nc"
     by_hash = queries.lineage(logged_run.root, root.sha256[:10])
     assert (by_hash.artifact, by_hash.edges) == (by_path.artifact, by_path.edges)
-    with pytest.raises(UsageError, match=r"No artifact .* 'nothing.nc'"):
+    with pytest.raises(UsageError, match=r"Nothing .* 'nothing\.nc'"):
         queries.lineage(logged_run.root, "nothing.nc")
+
+
+def test_up_and_down(loop_run: Path) -> None:
+    def names(name: str, direction: queries.Direction) -> set[str]:
+        return {
+            node.path if isinstance(node, Artifact) else node.name
+            for node in queries.lineage(loop_run, name, direction).nodes
+        }
+
+    up = names("sample-1", "up")
+    assert up == {
+        "sample-1",
+        "simulations/generate-1/stream.json",
+        "generate-1",
+        "simulations/generate-1/input.nml",
+    }
+    down = names("EKE-ResNet-2", "down")
+    assert down == {"models/EKE-ResNet-2.script.pt", "evaluate-2", "deploy"}
+    both = names("EKE-ResNet-2", "both")
+    assert both > names("EKE-ResNet-2", "up") | down
+    # What its decision saw besides.
+    assert "models/EKE-Bottleneck-2.script.pt" in both
+
+
+def test_the_model_that_was_gone_back_to_is_the_deployed_one(loop_run: Path) -> None:
+    found = queries.lineage(loop_run)
+    (root,) = (node for node in found.nodes if node.id == found.artifact)
+    assert isinstance(root, Artifact)
+    assert root.path == "models/EKE-ResNet-1.script.pt"
 
 
 def test_a_run_without_metadata_is_an_error(tmp_path: Path) -> None:
