@@ -41,7 +41,7 @@ class Box:
     status: str = "completed"
     """The worst of its executions."""
     chosen: bool = False
-    """It is the artifact that was asked for."""
+    """It is what was asked for."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,8 @@ def _box(
         lines += _change(executions)
     else:
         lines = [first.name, *bad, *some_metrics(executions[0])[:_MOST_METRICS]]
-    return Box(identity, "execution", tuple(lines), folded, min(bad, default="completed"))
+    worst = min(bad, default="completed")
+    return Box(identity, "execution", tuple(lines), folded, worst, first.id == chosen)
 
 
 def _names(paths: Sequence[str]) -> list[str]:

@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 import parslflow.workflow
 from parslflow import __version__
+from parslflow.provenance.checkout import cache_path
 from parslflow.provenance.events import Value
 from parslflow.provenance.events import sha256
 from parslflow.provenance.export import description
@@ -129,7 +130,7 @@ class Crate:
         )
 
     def _describe_artifact(self, artifact: Artifact) -> None:
-        name = self._find(artifact)
+        name, key = self._find(artifact), f"#{_part(artifact.id)}"
         self._files[artifact.id] = name
         size = artifact.properties.get("size")
         self._add(
@@ -142,7 +143,11 @@ class Crate:
             contentSize=None if size is None else str(size),
             encodingFormat=_format(artifact.path),
             exampleOfWork=[],
-            additionalProperty=self._values(f"#{_part(artifact.id)}", artifact.properties),
+            alternateName=list(artifact.other_paths),
+            additionalProperty=[
+                *self._values(key, artifact.properties),
+                *self._values(f"{key}/known", {"md5": artifact.md5}, category="known"),
+            ],
         )
 
     def _describe_workflow(self) -> None:
@@ -225,6 +230,7 @@ class Crate:
         for name, value in execution.properties.items():
             kind = needs if name in _UNITS else circumstances if name in _CIRCUMSTANCES else others
             kind[name] = value
+        known = {"journal": execution.journal, "command": execution.command}
         given = settings.of_execution(self._run, execution)
         ended = description.ended(execution)
         action = self._add(
@@ -248,7 +254,11 @@ class Crate:
                 *self._arguments(tool, "output", self._graph.after[execution.id]),
                 *self._values(f"{key}/metric", execution.metrics, tool, "output", "metric"),
             ],
-            additionalProperty=self._values(key, circumstances),
+            additionalProperty=[
+                *self._values(key, circumstances),
+                *self._values(f"{key}/known", known, category="known"),
+                *self._values(f"{key}/series", execution.series, category="series"),
+            ],
             resourceUsage=self._values(key, needs),
         )
         self._add(
@@ -328,11 +338,11 @@ class Crate:
     def _find(self, artifact: Artifact) -> str:
         """Link an artifact's file into the crate, and return its name there."""
         path = Path(artifact.path)
-        inside = Path("external", path.name) if path.is_absolute() else path
-        # As the writer names the version that CMF keeps.
-        kept = inside.with_name(f"{inside.stem}.{artifact.sha256[:8]}{inside.suffix}")
-        place = kept if (self._folder / inside).exists() else inside
-        for source in (self._run.root / path, self._run.provenance / kept):
+        place = Path("external", path.name) if path.is_absolute() else path
+        if (self._folder / place).exists():
+            place = place.with_name(f"{place.stem}.{artifact.sha256[:8]}{place.suffix}")
+        sources = [self._run.root / one for one in artifact.paths]
+        for source in (*sources, cache_path(self._run, artifact.md5)):
             if source.is_file() and sha256(source) == artifact.sha256:
                 self._place(source, str(place))
                 return quote(str(place))

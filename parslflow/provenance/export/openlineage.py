@@ -75,6 +75,9 @@ def write(graph: Graph, run_root: Path, path: Path) -> None:
                 status=execution.status,
                 properties=_encoded(execution.properties),
                 metrics=_encoded(execution.metrics),
+                journal=execution.journal,
+                command=execution.command,
+                series=execution.series,
             ),
         }
         if execution.status == "failed":
@@ -112,6 +115,9 @@ def read(path: Path) -> Graph:
                     status=found["status"],
                     properties=_decoded(found["properties"]),
                     metrics=_decoded(found["metrics"]),
+                    journal=found["journal"],
+                    command=found["command"],
+                    series=found["series"],
                 )
             for direction in ("inputs", "outputs"):
                 for dataset in event[direction]:
@@ -122,6 +128,8 @@ def read(path: Path) -> Graph:
                         path=facet["path"],
                         sha256=dataset["facets"]["version"]["datasetVersion"],
                         properties=_decoded(facet["properties"]),
+                        md5=facet["md5"],
+                        other_paths=tuple(facet["other_paths"]),
                     )
                     links.append((run, facet["id"], direction == "outputs"))
     return description.connect(
@@ -166,6 +174,8 @@ def _dataset(artifact: Artifact, root: Path, direction: str) -> dict[str, Any]:
                 kind=artifact.kind,
                 path=artifact.path,
                 properties=_encoded(artifact.properties),
+                md5=artifact.md5,
+                other_paths=artifact.other_paths,
             ),
         },
     }

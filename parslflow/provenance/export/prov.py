@@ -33,6 +33,7 @@ from parslflow.rundir import atomic_path
 _OURS = Namespace("parslflow", description.VOCABULARY)
 _PROPERTY = Namespace("property", f"{description.VOCABULARY}property:")
 _METRIC = Namespace("metric", f"{description.VOCABULARY}metric:")
+_SERIES = Namespace("series", f"{description.VOCABULARY}series:")
 _TYPES = {"dataset": _OURS["Dataset"], "model": _OURS["Model"]}
 
 
@@ -43,7 +44,7 @@ def write(graph: Graph, run_root: Path, path: Path) -> None:
         ParslflowError: an execution has no start.
     """
     document = ProvDocument()
-    for space in (_OURS, _PROPERTY, _METRIC):
+    for space in (_OURS, _PROPERTY, _METRIC, _SERIES):
         document.add_namespace(space)
     run = document.add_namespace("run", description.name_of(run_root))
     document.add_namespace("host", f"{description.VOCABULARY}host:")
@@ -61,15 +62,17 @@ def write(graph: Graph, run_root: Path, path: Path) -> None:
     document.entity(plan, {PROV["type"]: PROV["Plan"], PROV["label"]: "experiment.toml"})
 
     for artifact in graph.artifacts.values():
-        document.entity(
+        entity = document.entity(
             run[artifact.id],
             {
                 PROV["type"]: _TYPES[artifact.kind],
                 PROV["label"]: artifact.path,
                 _OURS["sha256"]: artifact.sha256,
+                _OURS["md5"]: artifact.md5,
                 **_named(_PROPERTY, artifact.properties),
             },
         )
+        entity.add_attributes([(_OURS["otherPath"], one) for one in artifact.other_paths])
     hosts: set[str] = set()
     for execution in graph.executions.values():
         activity = run[execution.id]
@@ -82,6 +85,9 @@ def write(graph: Graph, run_root: Path, path: Path) -> None:
                 PROV["label"]: execution.name,
                 _OURS["context"]: execution.context,
                 _OURS["status"]: execution.status,
+                _OURS["journal"]: execution.journal,
+                _OURS["command"]: execution.command,
+                **_named(_SERIES, execution.series),
                 **_named(_PROPERTY, execution.properties),
                 **_named(_METRIC, execution.metrics),
             },
@@ -115,6 +121,9 @@ def read(path: Path) -> Graph:
             status=str(_one(record, _OURS["status"])),
             properties=_values(record, _PROPERTY),
             metrics=_values(record, _METRIC),
+            journal=str(_one(record, _OURS["journal"])),
+            command=str(_one(record, _OURS["command"])),
+            series={name: str(path) for name, path in _values(record, _SERIES).items()},
         )
         for record in document.get_records(ProvActivity)
     ]
@@ -125,6 +134,8 @@ def read(path: Path) -> Graph:
             path=str(_one(record, PROV["label"])),
             sha256=str(_one(record, _OURS["sha256"])),
             properties=_values(record, _PROPERTY),
+            md5=str(_one(record, _OURS["md5"])),
+            other_paths=tuple(sorted(map(str, record.get_attribute(_OURS["otherPath"])))),
         )
         for record in document.get_records(ProvEntity)
         if (kind := _one(record, PROV["type"])) in _TYPES.values()

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from parslflow.errors import UsageError
 from parslflow.provenance.events import Value
@@ -64,6 +65,8 @@ def read(path: Path) -> Graph:
             path=entity["name"],
             sha256=entity["sha256"],
             properties=dict(_values(entities, entity, "additionalProperty", "property")),
+            md5=str(dict(_values(entities, entity, "additionalProperty", "known"))["md5"]),
+            other_paths=tuple(_listed(entity["alternateName"])),
         )
         for key, entity in entities.items()
         if entity["@type"] == "File" and "identifier" in entity
@@ -74,6 +77,7 @@ def read(path: Path) -> Graph:
         if entity["@type"] != "CreateAction" or "identifier" not in entity:
             continue
         key = entity["identifier"]
+        known = dict(_values(entities, entity, "additionalProperty", "known"))
         executions.append(
             Execution(
                 id=key,
@@ -86,6 +90,12 @@ def read(path: Path) -> Graph:
                     for name, value in _values(entities, entity, place, "property")
                 },
                 metrics=dict(_values(entities, entity, "result", "metric")),
+                journal=str(known["journal"]),
+                command=str(known["command"]),
+                series={
+                    name: str(path)
+                    for name, path in _values(entities, entity, "additionalProperty", "series")
+                },
             )
         )
         links += [
@@ -113,5 +123,5 @@ def _values(
             yield found["name"], float(value) if number else value
 
 
-def _listed(value: Entity | list[Entity]) -> list[Entity]:
+def _listed(value: Any) -> list[Any]:  # noqa: ANN401
     return value if isinstance(value, list) else [value]

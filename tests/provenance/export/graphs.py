@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC
 from datetime import datetime
 from typing import Any
@@ -31,6 +32,9 @@ def graphs(draw: st.DrawFn) -> Graph:
             status,
             draw(_PROPERTIES) | times(status, draw),
             draw(_PROPERTIES),
+            draw(_TEXTS),
+            draw(_TEXTS),
+            draw(st.dictionaries(_NAMES, _TEXTS, max_size=2)),
         )
         for number, status in enumerate(
             draw(st.lists(st.sampled_from(["completed", "failed", "lost"]), min_size=1, max_size=4))
@@ -41,9 +45,11 @@ def graphs(draw: st.DrawFn) -> Graph:
         Artifact(
             f"artifact-{number}",
             draw(st.sampled_from(["dataset", "model"])),
-            draw(_NAMES.filter(lambda path: "\0" not in path)),
+            draw(_NAMES),
             digest.hex(),
             draw(_PROPERTIES) | {"size": draw(st.integers(0, 2**40))},
+            draw(st.text("0123456789abcdef", min_size=3, max_size=32)),
+            tuple(draw(st.lists(_NAMES, unique=True, max_size=3))),
         )
         for number, digest in enumerate(draw(digests))
     ]
@@ -67,11 +73,17 @@ def content(graph: Graph) -> dict[str, Any]:
     """All nodes and edges; ``repr`` since NaN does not equal itself."""
     return {
         "executions": {
-            key: (one.context, one.name, one.status, _texts(one.properties), _texts(one.metrics))
+            key: (
+                *(one.context, one.name, one.status, one.journal, one.command),
+                *map(_texts, (one.properties, one.metrics, one.series)),
+            )
             for key, one in graph.executions.items()
         },
         "artifacts": {
-            key: (one.kind, one.path, one.sha256, _texts(one.properties))
+            key: (
+                *(one.kind, one.path, one.sha256, one.md5, sorted(one.other_paths)),
+                _texts(one.properties),
+            )
             for key, one in graph.artifacts.items()
         },
         "edges": {(cause, effect) for cause in graph.after for effect in graph.after[cause]},
@@ -79,5 +91,5 @@ def content(graph: Graph) -> dict[str, Any]:
     }
 
 
-def _texts(values: dict[str, Any]) -> dict[str, str]:
+def _texts(values: Mapping[str, object]) -> dict[str, str]:
     return {key: repr(value) for key, value in values.items()}

@@ -20,10 +20,12 @@ from rocrate_validator import services
 from urllib3 import HTTPResponse
 
 from parslflow.errors import UsageError
+from parslflow.provenance.checkout import cache_path
 from parslflow.provenance.events import sha256
 from parslflow.provenance.export import ro_crate
 from parslflow.provenance.export.crate import METADATA
 from parslflow.provenance.graph import Graph
+from parslflow.rundir import RunDir
 
 from .graphs import content
 from .graphs import graphs
@@ -140,7 +142,7 @@ def test_settings_are_values_of_formal_parameters(crate: Path) -> None:
     assert {one["name"] for one in usage} == {"wall_seconds", "cpu_seconds", "peak_memory_bytes"}
 
 
-def test_a_changed_file_is_taken_from_where_cmf_keeps_it(
+def test_a_changed_file_is_taken_from_where_dvc_keeps_it(
     small_graph: Graph, small_run: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
@@ -148,7 +150,10 @@ def test_a_changed_file_is_taken_from_where_cmf_keeps_it(
     for name in ("simulations/base/daily.nc", "models/EKE-ResNet-0.pt"):
         (run / name).unlink()
         (run / name).write_text("something else")
-    shutil.rmtree(run / "provenance" / "cmf" / "models")
+    gone = next(
+        one for one in small_graph.artifacts.values() if one.path == "models/EKE-ResNet-0.pt"
+    )
+    cache_path(RunDir(run), gone.md5).unlink()
     ro_crate.write(small_graph, run, tmp_path / "crate")
     entities = json.loads((tmp_path / "crate" / METADATA).read_text())["@graph"]
     ids = {one["name"]: one["@id"] for one in entities if one["@type"] == "File"}
