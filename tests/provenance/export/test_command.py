@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from parslflow import cli
+from parslflow.provenance import graph
 from parslflow.provenance.export import openlineage
 from parslflow.provenance.export import prov
 from parslflow.provenance.export import ro_crate
 from parslflow.provenance.graph import Graph
 
+from .conftest import Check
 from .graphs import content
 
 pytestmark = pytest.mark.timeout(300)
@@ -30,6 +32,19 @@ def test_the_command_writes_where_it_says(
     path = Path(capsys.readouterr().out.strip())
     assert path == small_run.resolve() / "export" / file
     assert content(read(path)) == content(small_graph)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_run_that_was_rolled_back_is_read_back(
+    name: str, loop_run: Path, tmp_path: Path, problems: Check
+) -> None:
+    output = tmp_path / "out"
+    assert cli.main(["export", str(loop_run), "--to", name, "--output", str(output)]) == 0
+    found, expected = READERS[name][0](output), graph.read(loop_run)
+    assert content(found) == content(expected)
+    assert found.deployments() == expected.deployments() != []
+    if name == "ro-crate":
+        assert problems(output) == []
 
 
 def test_the_command_leaves_the_run_as_it_is(small_run: Path, tmp_path: Path) -> None:

@@ -3,21 +3,12 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import warnings
-from collections.abc import Callable
-from importlib.resources import files
-from io import BytesIO
 from pathlib import Path
 
 import pytest
-import requests
 from hypothesis import given
 from hypothesis import settings
-from requests.adapters import HTTPAdapter
-from requests_cache import CachedSession
 from rocrate.rocrate import ROCrate
-from rocrate_validator import services
-from urllib3 import HTTPResponse
 
 from parslflow.errors import UsageError
 from parslflow.provenance.checkout import cache_path
@@ -27,46 +18,11 @@ from parslflow.provenance.export.crate import METADATA
 from parslflow.provenance.graph import Graph
 from parslflow.rundir import RunDir
 
+from .conftest import Check
 from .graphs import content
 from .graphs import graphs
 
 pytestmark = pytest.mark.timeout(300)
-
-Check = Callable[[Path], list[str]]
-
-
-class _Shipped(HTTPAdapter):
-    """Answers with the context of RO-Crate 1.1 that the package rocrate ships."""
-
-    def send(self, request: requests.PreparedRequest, **_: object) -> requests.Response:
-        assert request.url == "https://w3id.org/ro/crate/1.1/context"
-        body = (files("rocrate") / "data" / "ro-crate.jsonld").read_bytes()
-        headers = {"Content-Type": "application/ld+json"}
-        answer = HTTPResponse(BytesIO(body), headers, status=200, preload_content=False)
-        return self.build_response(request, answer)
-
-
-@pytest.fixture(scope="session")
-def problems(tmp_path_factory: pytest.TempPathFactory) -> Check:
-    """What roc-validator, which is kept off the network, finds wrong with a crate."""
-    cache = tmp_path_factory.mktemp("contexts") / "cache"
-    with CachedSession(str(cache), backend="sqlite", expire_after=-1) as session:
-        session.mount("https://", _Shipped())
-        session.get("https://w3id.org/ro/crate/1.1/context")
-
-    def check(path: Path) -> list[str]:
-        how = services.ValidationSettings(
-            rocrate_uri=str(path),
-            profile_identifier="provenance-run-crate-0.5",
-            offline=True,
-            cache_path=cache,
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it uses what rdflib is about to drop
-            result = services.validate(how)
-        return [f"{issue.check.identifier}: {issue.message}" for issue in result.get_issues()]
-
-    return check
 
 
 @pytest.fixture(scope="session")
