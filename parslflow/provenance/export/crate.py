@@ -337,13 +337,13 @@ class Crate:
 
     def _find(self, artifact: Artifact) -> str:
         """Link an artifact's file into the crate, and return its name there."""
-        path = Path(artifact.path)
-        place = Path("external", path.name) if path.is_absolute() else path
-        if (self._folder / place).exists():
-            place = place.with_name(f"{place.stem}.{artifact.sha256[:8]}{place.suffix}")
         sources = [self._run.root / one for one in artifact.paths]
         for source in (*sources, cache_path(self._run, artifact.md5)):
             if source.is_file() and sha256(source) == artifact.sha256:
+                path = Path(artifact.path)
+                place = Path("external", path.name) if path.is_absolute() else path
+                if (self._folder / place).exists():
+                    place = place.with_name(f"{place.stem}.{artifact.sha256[:8]}{place.suffix}")
                 self._place(source, str(place))
                 return quote(str(place))
         digest = base64.urlsafe_b64encode(bytes.fromhex(artifact.sha256)).decode().rstrip("=")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from parslflow.provenance.export import prov
 from parslflow.provenance.export import ro_crate
 from parslflow.provenance.graph import Graph
 
+from ..scale import write_large_run
 from .conftest import Check
 from .graphs import content
 
@@ -45,6 +47,16 @@ def test_a_run_that_was_rolled_back_is_read_back(
     assert found.deployments() == expected.deployments() != []
     if name == "ro-crate":
         assert problems(output) == []
+
+
+def test_ten_thousand_files_take_seconds(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert write_large_run(run) >= 10_000
+    for name in READERS:
+        began = time.monotonic()
+        output = str(tmp_path / name)
+        assert cli.main(["export", str(run), "--to", name, "--output", output]) == 0
+        assert time.monotonic() - began < 20
 
 
 def test_the_command_leaves_the_run_as_it_is(small_run: Path, tmp_path: Path) -> None:
