@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from parslflow import __version__
+from parslflow.cli import export
 from parslflow.cli import provenance
 from parslflow.cli import record
 from parslflow.cli import store
@@ -104,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     provenance.add(commands)
     versions.add(commands)
     record.add(commands)
+    export.add(commands)
     store.add(commands)
     return parser
 
@@ -149,14 +151,18 @@ def _rollback(options: argparse.Namespace) -> None:
 
 
 def _show(summary: Summary) -> None:
+    from parslflow.report import page
     from parslflow.report.summary import to_text
+    from parslflow.rundir import RunDir
 
     print(f"\n{to_text(summary)}")
     if summary.problem:
         raise ParslflowError(summary.problem)
     if summary.chosen:
         provenance.draw_lineage(summary.run)
-    print(f"Figures and lineage graph: {summary.run / 'report'}")
+    else:
+        page.write(RunDir.open(summary.run))
+    print(f"Report: {summary.run / 'report' / 'index.html'}")
     print(f"Where the model came from: parslflow lineage {summary.run}")
 
 

@@ -146,14 +146,16 @@ def _lineage(options: argparse.Namespace) -> None:
 
 
 def draw_lineage(path: Path) -> Lineage:
-    """Read the deployed model's lineage from CMF and draw it into the report."""
-    from parslflow.provenance import lineage
+    """Read the deployed model's lineage from CMF, and draw it into the report and its page."""
+    from parslflow.provenance import drawing
     from parslflow.provenance import queries
+    from parslflow.report import page
     from parslflow.rundir import RunDir
 
     run = RunDir(path)
     found = queries.lineage(run.root)
-    lineage.svg(found, run.report / "lineage.svg")
+    drawing.svg(found, run.report / "lineage.svg")
+    page.write(run)
     return found
 
 

@@ -1,22 +1,16 @@
-"""A lineage as a tree for the terminal, as JSON, and drawn like Figure 4 of the paper."""
+"""A lineage as a tree for the terminal, and as JSON."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 
-from parslflow.errors import ParslflowError
 from parslflow.provenance.events import Value
 from parslflow.provenance.graph import Artifact
 from parslflow.provenance.graph import Execution
 from parslflow.provenance.queries import Lineage
-from parslflow.rundir import atomic_path
 
-_COLOURS = {"dataset": "#cfe3f5", "model": "#fbd9b0"}
-_STATUS_COLOURS = {"completed": "#ffffff", "failed": "#f5c6c6", "lost": "#e6e6e6"}
 _MOST_METRICS = 4
 
 
@@ -68,74 +62,26 @@ def to_json(lineage: Lineage) -> str:
     return json.dumps({"artifact": lineage.artifact, "nodes": nodes, "edges": edges}, indent=2)
 
 
-def svg(lineage: Lineage, path: Path) -> None:
-    """Draw the lineage with graphviz, causes above effects, the artifact in a thick frame.
-
-    Raises:
-        ParslflowError: graphviz is not installed, or it failed.
-    """
-    try:
-        drawn = subprocess.run(
-            ["dot", "-Tsvg"], input=_dot(lineage).encode(), capture_output=True, check=True
-        )
-    except FileNotFoundError:
-        raise ParslflowError(
-            f"{path} cannot be drawn, since the program 'dot' is not on PATH: install graphviz."
-        ) from None
-    except subprocess.CalledProcessError as error:
-        raise ParslflowError(
-            f"{path} cannot be drawn, since 'dot' failed: {error.stderr.decode().strip()}"
-        ) from None
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(drawn.stdout)
-
-
-def _dot(lineage: Lineage) -> str:
-    lines = [
-        "digraph lineage {",
-        'graph [rankdir=TB, nodesep=0.3, ranksep=0.35, fontname="Helvetica"]',
-        'node [fontname="Helvetica", fontsize=11, style=filled, color="#555555"]',
-        'edge [color="#777777", arrowsize=0.6]',
-    ]
-    for node in lineage.nodes:
-        if isinstance(node, Artifact):
-            shape = "box" if node.kind == "dataset" else "ellipse"
-            colour = _COLOURS[node.kind]
-            label = [node.path, node.sha256[:8]]
-        else:
-            shape, colour = "plain", _STATUS_COLOURS[node.status]
-            label = [node.name, *_metrics(node)]
-            if node.status != "completed":
-                label.insert(1, node.status)
-        width = 3 if node.id == lineage.artifact else 1
-        text = "\\n".join(_escape(line) for line in label)
-        lines.append(
-            f'"{node.id}" [shape={shape}, fillcolor="{colour}", penwidth={width}, label="{text}"]'
-        )
-    lines += [f'"{edge.source}" -> "{edge.target}"' for edge in lineage.edges]
-    return "\n".join([*lines, "}"])
-
-
 def _line(node: Artifact | Execution) -> str:
     if isinstance(node, Artifact):
         return f"{node.path}  {node.sha256[:8]}"
     status = "" if node.status == "completed" else f" {node.status}"
-    metrics = ", ".join(_metrics(node))
+    metrics = ", ".join(some_metrics(node))
     return f"[{node.name}]{status}{'  ' if metrics else ''}{metrics}"
 
 
-def _metrics(execution: Execution) -> list[str]:
+def some_metrics(execution: Execution) -> list[str]:
     """The first few metrics: what was chosen, then losses, then the rest."""
     metrics = execution.metrics
-    names = sorted(
-        metrics, key=lambda name: (not isinstance(metrics[name], str), "loss" not in name, name)
-    )
-    return [f"{name} {_short(metrics[name])}" for name in names[:_MOST_METRICS]]
+    if (best := metrics.get("best")) is not None:
+        # A decision has the losses of all versions so far.
+        names = ["best", f"test_loss {best}", "threshold"]
+    else:
+        names = sorted(metrics, key=lambda name: (name != "test_loss", "loss" not in name, name))
+    known = [name for name in names if name in metrics]
+    return [f"{name} {short(metrics[name])}" for name in known[:_MOST_METRICS]]
 
 
-def _short(value: Value) -> str:
+def short(value: Value) -> str:
+    """A value in as many digits as a reader wants."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')

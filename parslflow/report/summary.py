@@ -87,6 +87,24 @@ def to_json(summary: Summary) -> str:
     return json.dumps(finite(content), indent=2, allow_nan=False) + "\n"
 
 
+def from_json(text: str) -> Summary:
+    """The summary that :func:`to_json` wrote; what became null is NaN again."""
+    content = json.loads(text)
+    iterations = [
+        IterationRow(
+            **{
+                **row,
+                "losses": {
+                    network: Losses(**{name: _number(value) for name, value in losses.items()})
+                    for network, losses in row["losses"].items()
+                },
+            }
+        )
+        for row in content["iterations"]
+    ]
+    return Summary(**{**content, "run": Path(content["run"]), "iterations": iterations})
+
+
 def duration(seconds: float) -> str:
     """A time span as ``8.3 s``, ``4 min 07 s`` or ``2 h 05 min``."""
     if round(seconds, 1) < 60:
@@ -170,3 +188,7 @@ def _table(
         + 2 * (len(header) - 1)
     )
     return "\n".join((title, rule, lines[0], rule, *lines[1:]))
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -114,6 +114,8 @@ def test_the_lineage_goes_back_to_the_first_restart(finished: Finished) -> None:
     tree = command("lineage", finished.run, folder=finished.folder)
     assert finished.summary["chosen"] in tree.stdout
     ElementTree.parse(finished.run / "report" / "lineage.svg")  # noqa: S314  (our own file)
+    page = ElementTree.parse(finished.run / "report" / "index.html")  # noqa: S314
+    assert page.find(".//{http://www.w3.org/2000/svg}svg") is not None
 
 
 def test_figures_are_drawn(finished: Finished) -> None:

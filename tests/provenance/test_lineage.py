@@ -1,13 +1,9 @@
 from __future__ import annotations
 
 import json
-import xml.etree.ElementTree
-from pathlib import Path
 
-import pytest
-
-from parslflow.errors import ParslflowError
 from parslflow.provenance import lineage
+from parslflow.provenance.events import Value
 from parslflow.provenance.graph import Artifact
 from parslflow.provenance.graph import Edge
 from parslflow.provenance.graph import Execution
@@ -103,17 +99,17 @@ def test_json() -> None:
     assert {"source": "net.pt", "target": "e3"} in written["edges"]
 
 
-def test_svg(tmp_path: Path) -> None:
-    path = tmp_path / "report" / "lineage.svg"
-    lineage.svg(SMALL, path)
-    root = xml.etree.ElementTree.parse(path)  # noqa: S314 - our own
-    texts = {element.text for element in root.iter() if element.text}
-    assert {'base "1".h5', "net.pt", "train-0", "test_loss 0.1235", "failed"} <= texts
-    assert {"e1->net.pt", "net.pt->e3"} <= texts
-
-
-def test_svg_without_graphviz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ParslflowError, match="install graphviz"):
-        lineage.svg(SMALL, tmp_path / "lineage.svg")
-    assert list(tmp_path.iterdir()) == []
+def test_of_a_decision_the_tree_shows_what_was_chosen() -> None:
+    losses: dict[str, Value] = {f"test_loss net-{number}": 0.9 for number in range(9)}
+    decision = Execution(
+        "e1",
+        "evaluate",
+        "evaluate-8",
+        "completed",
+        {},
+        {"best": "net-7", **losses, "test_loss net-7": 0.5, "threshold": 0.6},
+    )
+    found = Lineage("net.pt", (artifact("net.pt", "model"), decision), (Edge("net.pt", "e1"),))
+    assert lineage.tree(found).split("\n")[-1] == (
+        "└─ [evaluate-8]  best net-7, test_loss net-7 0.5, threshold 0.6"
+    )

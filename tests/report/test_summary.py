@@ -11,6 +11,7 @@ from parslflow.report.summary import IterationRow
 from parslflow.report.summary import Losses
 from parslflow.report.summary import Summary
 from parslflow.report.summary import duration
+from parslflow.report.summary import from_json
 from parslflow.report.summary import to_json
 from parslflow.report.summary import to_text
 
@@ -116,3 +117,10 @@ def test_the_json_holds_everything_and_no_nan() -> None:
 )
 def test_durations_are_rounded_without_a_sixtieth_second(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_the_summary_is_read_back() -> None:
+    found = from_json(to_json(SUMMARY))
+    assert to_text(found) == to_text(SUMMARY)
+    assert math.isnan(found.iterations[0].losses["EKE-Bottleneck"].test)
+    assert found.iterations[1] == SUMMARY.iterations[1]
