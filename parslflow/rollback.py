@@ -9,8 +9,8 @@ from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.provenance import events
 from parslflow.provenance import graph as graphs
-from parslflow.provenance.graph import Execution
-from parslflow.provenance.graph import Graph
+from parslflow.provenance.finding import trainings
+from parslflow.provenance.finding import version_of
 from parslflow.provenance.writer import Writer
 from parslflow.rundir import RunDir
 
@@ -40,18 +40,14 @@ def rollback(root: Path, version: str, reason: str) -> str:
     experiment = experiments.load(run.experiment)
     with run.alone():
         graph = graphs.read(run.root)
-        trainings = {
-            str(execution.properties["version"]): execution
-            for execution in graph.completed("train")
-        }
-        if version not in trainings:
-            raise UsageError(
-                f"{run.root} has no model '{version}': choose from {', '.join(trainings)}."
-            )
-        before = _deployed(graph, run.root, trainings)
+        made = trainings(graph)
+        if version not in made:
+            raise UsageError(f"{run.root} has no model '{version}': choose from {', '.join(made)}.")
+        deployments = graph.deployments()
+        before = version_of(graph, deployments[-1][1]) if deployments else ""
         if version == before:
             raise UsageError(f"'{version}' is the deployed model of {run.root} already.")
-        files = [graph.artifacts[key] for key in graph.after[trainings[version].id]]
+        files = [graph.artifacts[key] for key in graph.after[made[version].id]]
         for file in files:
             path = run.root / file.path
             if not path.is_file() or events.sha256(path) != file.sha256:
@@ -73,13 +69,3 @@ def rollback(root: Path, version: str, reason: str) -> str:
                 execution.decision({"best": version, "before": before, "reason": reason})
             writer.flush(FLUSH_SECONDS)
     return before
-
-
-def _deployed(graph: Graph, root: Path, trainings: dict[str, Execution]) -> str:
-    """The version of the deployed model; empty if there is none."""
-    try:
-        model = graph.deployed(root)
-    except ParslflowError:
-        return ""
-    makers = graph.before[model]
-    return next((version for version, training in trainings.items() if training.id in makers), "")

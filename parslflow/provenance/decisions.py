@@ -20,8 +20,6 @@ from parslflow.provenance.graph import read
 
 _LOSS = "test_loss "
 """What a decision's values begin with that are test losses, before the version's name."""
-_ROUNDING = 1e-6
-"""CMF's own rounding of a float."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Seen:
     """None if CMF has no such training any more."""
 
     same: bool
-    """Whether they are equal, but for the digits that CMF rounds off."""
+    """Whether they are equal."""
 
 
 @dataclass(frozen=True)
@@ -164,10 +162,7 @@ def _evaluation(execution: Execution, now: Mapping[str, float]) -> Choice:
 
 
 def _same(then: float, now: float | None) -> bool:
-    return now is not None and (
-        math.isclose(then, now, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
-        or (math.isnan(then) and math.isnan(now))
-    )
+    return now is not None and (then == now or (math.isnan(then) and math.isnan(now)))
 
 
 def _rollback(execution: Execution, deployed_before: str) -> Choice:

@@ -7,6 +7,7 @@ The one place where MLMD's records become ours; queries, drawings and exports st
 from __future__ import annotations
 
 import gc
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from parslflow.errors import ParslflowError
 from parslflow.provenance.database import Records
 from parslflow.provenance.database import read_records
 from parslflow.provenance.events import Value
+from parslflow.provenance.mlmd import EXACT
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def _read(records: Records) -> Graph:
         if stored is None:
             continue
         if stored.type == "Metrics":
-            execution.metrics.update(_values(stored.custom_properties))
+            execution.metrics.update(to_values(stored.custom_properties))
         elif stored.type == "Step_Metrics":
             path = stored.name.partition(":")[0]
             execution.series[Path(path).name] = path
@@ -190,7 +192,7 @@ def _no_collections() -> Iterator[None]:
 
 
 def _execution(stored: Any) -> Execution:  # noqa: ANN401
-    properties = _values(stored.custom_properties)
+    properties = to_values(stored.custom_properties)
     return Execution(
         id=f"execution-{stored.id}",
         context=stored.type.rsplit("/", maxsplit=1)[-1],
@@ -203,7 +205,7 @@ def _execution(stored: Any) -> Execution:  # noqa: ANN401
 
 
 def _artifact(stored: Any) -> Artifact:  # noqa: ANN401
-    properties = _values(stored.custom_properties)
+    properties = to_values(stored.custom_properties)
     return Artifact(
         id=f"artifact-{stored.id}",
         kind="model" if stored.type == "Model" else "dataset",
@@ -214,11 +216,13 @@ def _artifact(stored: Any) -> Artifact:  # noqa: ANN401
     )
 
 
-def _values(properties: Any) -> dict[str, Value]:  # noqa: ANN401
+def to_values(properties: Any) -> dict[str, Value]:  # noqa: ANN401
     """MLMD's properties as Python's values, in the order of their names."""
     values: dict[str, Value] = {}
     for key, stored in sorted(properties.items()):
         value = getattr(stored, stored.WhichOneof("value"))
         # MLMD cannot hold these, so the writer stores them as text.
         values[key] = float(value) if value in ("nan", "inf", "-inf") else value
+    if EXACT in values:
+        values |= json.loads(str(values.pop(EXACT)))
     return values

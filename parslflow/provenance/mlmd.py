@@ -17,7 +17,11 @@ from ml_metadata.proto import metadata_store_pb2
 
 records: Any = metadata_store_pb2
 
+EXACT = "parslflow_exact"
+"""The property that has, as JSON, the floats that MLMD would round."""
+
 __all__ = [
+    "EXACT",
     "AbortedError",
     "AlreadyExistsError",
     "MetadataStore",

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from parslflow.provenance.events import Value
 from parslflow.provenance.finding import find
 from parslflow.provenance.graph import Artifact
 from parslflow.provenance.graph import Edge
@@ -35,21 +34,6 @@ class Lineage:
     edges: tuple[Edge, ...]
 
 
-def execution_metric(
-    run_root: Path, context: str, metric: str, **properties: Value
-) -> dict[str, Value]:
-    """A metric of the completed executions of a context that have these properties.
-
-    Returns:
-        The metric by the execution's name. Of several executions of one name the last counts.
-    """
-    return {
-        execution.name: execution.metrics[metric]
-        for execution in read(run_root).completed(context)
-        if metric in execution.metrics and properties.items() <= execution.properties.items()
-    }
-
-
 def test_losses(run_root: Path) -> dict[str, float]:
     """The loss on the withheld cluster of every model version.
 
@@ -60,19 +44,6 @@ def test_losses(run_root: Path) -> dict[str, float]:
         str(execution.properties["version"]): float(execution.metrics["test_loss"])
         for execution in read(run_root).completed("train")
         if "test_loss" in execution.metrics
-    }
-
-
-def latest_models(run_root: Path) -> dict[str, tuple[Artifact, ...]]:
-    """What the last completed training of each network wrote, by the network's name."""
-    graph = read(run_root)
-    return {
-        str(execution.properties["network"]): tuple(
-            graph.artifacts[key] for key in graph.after[execution.id]
-        )
-        for execution in sorted(
-            graph.completed("train"), key=lambda one: int(one.properties["iteration"])
-        )
     }
 
 

@@ -12,6 +12,7 @@ from cmflib.metadata_helper import value_to_mlmd_value
 
 from parslflow.provenance.events import Content
 from parslflow.provenance.events import Value
+from parslflow.provenance.mlmd import EXACT
 from parslflow.provenance.schema import Decision
 from parslflow.provenance.schema import Ended
 from parslflow.provenance.schema import Event
@@ -72,8 +73,18 @@ def results(events: Sequence[Event]) -> dict[str, dict[str, Content]]:
 
 def put(fields: Any, values: Mapping[str, Content]) -> None:  # noqa: ANN401
     """Put values into properties of MLMD's."""
+    rounded: dict[str, float] = json.loads(fields[EXACT].string_value) if EXACT in fields else {}
     for key, value in values.items():
-        fields[key].CopyFrom(value_to_mlmd_value(_storable(value)))
+        storable = _storable(value)
+        fields[key].CopyFrom(value_to_mlmd_value(storable))
+        if isinstance(storable, float) and _is_rounded(storable):
+            rounded[key] = storable
+        else:
+            rounded.pop(key, None)
+    if rounded:
+        fields[EXACT].string_value = json.dumps(rounded)
+    elif EXACT in fields:
+        del fields[EXACT]
 
 
 def _storable(value: Content) -> Value:
@@ -85,3 +96,8 @@ def _storable(value: Content) -> Value:
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return str(value)
     return value
+
+
+def _is_rounded(value: float) -> bool:
+    """Whether MLMD, which writes six decimals and reads 15 digits, gives another number back."""
+    return float(f"{value:.6f}") != value or float(f"{value:.15g}") != value
