@@ -183,9 +183,10 @@ def _follow(run: RunDir, chosen: ProvenanceSettings) -> None:
             if len(state) > before:
                 _write_state(run, state)
         except FAILURES as error:
+            said = " ".join(str(error).split())
             raise ParslflowError(
                 f"CMF could not log {batch[0] if batch else 'the journal'} and what follows: "
-                f"{error} Is the disk full? The journal is whole: 'parslflow record RUN' goes on "
+                f"{said} Is the disk full? The journal is whole: 'parslflow record RUN' goes on "
                 "from here."
             ) from None
         if len(state) > before:
@@ -215,8 +216,9 @@ def _push(versions: Versions, remote: str) -> None:
     try:
         _say(f"Sent {versions.push()} files to {remote}.")
     except Exception as error:  # DVC's, the network's, or the remote's library's
+        said = " ".join(str(error).split())
         raise NotPushedError(
-            f"All executions are logged, but not all files are at {remote}: {error} Mend it, then "
+            f"All executions are logged, but not all files are at {remote}: {said} Mend it, then "
             "'parslflow record RUN' sends the rest."
         ) from None
 
