@@ -232,7 +232,7 @@ def test_the_writer_logs_to_cmf_what_ranks_said(
     (tmp_path / "in.nc").write_bytes(b"data")
     command = [str(cmf_program("cmf_typed.f90")), str(tmp_path / "mlmd"), "in.nc", "in.nc"]
     assert mpiexec(2, command, tmp_path, {})[0] == 0
-    with Writer(tmp_path, "typed") as writer:
+    with Writer(tmp_path) as writer:
         writer.flush(timeout_s=150)
     found = graph.read(tmp_path)
     [execution] = found.executions.values()

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import h5py
 import pytest
 import tomlkit
 
@@ -84,8 +85,11 @@ def resumed(killed: RunDir) -> RunDir:
 
 def test_a_killed_run_goes_on_without_doing_anything_twice(resumed: RunDir) -> None:
     ended = executions(resumed)
-    assert ended["generate-1"] == ended["sample-1"] == ended["train-EKE-ResNet-1"] == 1
-    assert {name for name, times in ended.items() if times > 1} <= {"store"}
+    # A simulation that had ended before its tiles were sampled runs again with the sampler.
+    assert {name for name, times in ended.items() if times > 1} <= {"store", "generate-1"}
+    assert ended["sample-1"] == ended["train-EKE-ResNet-1"] == 1
+    with h5py.File(resumed.samples / "batch-1.h5") as batch:
+        assert batch.attrs["times"] == 3
     summary = json.loads((resumed.report / "summary.json").read_text())
     assert [row["iteration"] for row in summary["iterations"]] == [0, 1]
     assert summary["problem"] == ""
