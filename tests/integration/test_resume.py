@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -54,21 +52,22 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
         experiment["training"][part]["epochs"] = 2
     (folder / "small.toml").write_text(tomlkit.dumps(experiment))
     driver = subprocess.Popen(
-        [*COMMAND, "run", "small.toml"], cwd=folder, stdout=subprocess.DEVNULL
+        [*COMMAND, "run", "small.toml"],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 120
     while not list(folder.glob("runs/small-*/journal/evaluate-0-*")):
         assert driver.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    driver.kill()
+    # Parsl's processes live on for minutes when their driver is gone.
+    subprocess.run(["pkill", "-KILL", "--session", str(driver.pid)], check=True)
     driver.wait()
     [root] = (folder / "runs").glob("small-*")
     run = RunDir(root)
     while processes_that_name(root) or Finished(run).still_running():
-        subprocess.run(["pkill", "-KILL", "-f", str(root)], check=False)
-        for started in Finished(run).still_running():
-            os.kill(started.pid, signal.SIGKILL)
         assert time.monotonic() < deadline
         time.sleep(0.1)
     return run
