@@ -73,19 +73,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     resume.set_defaults(command=_resume)
 
-    rollback = commands.add_parser(
-        "rollback",
-        help="make an earlier model the deployed one",
-        description="Make an earlier model the deployed one, for the record; 'parslflow resume' "
-        "then runs the coarse simulation with it.",
-    )
-    rollback.add_argument("run", type=Path, metavar="RUN", help="the run directory")
-    rollback.add_argument("model", metavar="MODEL", help="a version, such as EKE-ResNet-1")
-    rollback.add_argument(
-        "--reason", default="", metavar="TEXT", help="why, for the record (default: empty)"
-    )
-    rollback.set_defaults(command=_rollback)
-
     stage = commands.add_parser(
         "stage",
         help="run one stage again by hand",
@@ -140,14 +127,6 @@ def _resume(options: argparse.Namespace) -> None:
     from parslflow import driver
 
     _show(driver.resume(options.run, options.site))
-
-
-def _rollback(options: argparse.Namespace) -> None:
-    from parslflow.rollback import rollback
-
-    before = rollback(options.run, options.model, options.reason)
-    print(f"{options.model} is deployed{f' instead of {before}' if before else ''}.")
-    print(f"To run the coarse simulation with it: parslflow resume {options.run}")
 
 
 def _show(summary: Summary) -> None:

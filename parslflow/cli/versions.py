@@ -1,4 +1,4 @@
-"""The commands for what a run keeps: model versions, old files, and whether all is still there."""
+"""The commands for what a run keeps: models, old files, and whether all is still there."""
 
 from __future__ import annotations
 
@@ -31,6 +31,19 @@ def add(commands: Commands) -> None:
     add_run(models)
     add_format(models)
     models.set_defaults(command=_models)
+
+    rollback = commands.add_parser(
+        "rollback",
+        help="make an earlier model the deployed one",
+        description="Make an earlier model the deployed one, for the record; 'parslflow resume' "
+        "then runs the coarse simulation with it.",
+    )
+    add_run(rollback)
+    rollback.add_argument("model", metavar="MODEL", help="a version, such as EKE-ResNet-1")
+    rollback.add_argument(
+        "--reason", default="", metavar="TEXT", help="why, for the record (default: empty)"
+    )
+    rollback.set_defaults(command=_rollback)
 
     checkout = commands.add_parser(
         "checkout",
@@ -72,6 +85,14 @@ def _models(options: argparse.Namespace) -> None:
 
     found = models.models(root(options))
     print(answers.of_models(found) if options.format == "table" else answers.to_json(found))
+
+
+def _rollback(options: argparse.Namespace) -> None:
+    from parslflow.rollback import rollback
+
+    before = rollback(options.run, options.model, options.reason)
+    print(f"{options.model} is deployed{f' instead of {before}' if before else ''}.")
+    print(f"To run the coarse simulation with it: parslflow resume {options.run}")
 
 
 def _checkout(options: argparse.Namespace) -> None:
