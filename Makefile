@@ -5,23 +5,24 @@
 # make build  set up and build, run nothing
 # make clean  remove what was built (not .venv, not runs)
 
-.PHONY: demo test wear lint build system clean
+.PHONY: demo test wear lint build system test-system clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3.11
 BIN := .venv/bin
 APT := build-essential python3-dev python3-venv git gfortran openmpi-bin libopenmpi-dev \
-       libhiredis-dev libnetcdff-dev pkg-config procps graphviz redis-server openssl postgresql
+       libhiredis-dev libnetcdff-dev pkg-config procps graphviz
+TEST_APT := redis-server openssl postgresql
 KERNELS := $(wildcard _ext/*.pyx _ext/*.pxd _ext/kernels/* _ext/tensorstore/*)
 FORTRAN := $(wildcard fortran/Makefile fortran/*/Makefile fortran/*/*.f90 fortran/*/*.[ch] fortran/*/*.cpp)
 
 demo: build
 	$(BIN)/parslflow run configs/experiments/demo.toml --site local
 
-test: build
+test: test-system build
 	$(BIN)/python -m pytest
 
-wear: build
+wear: test-system build
 	$(BIN)/python -m pytest --long -o faulthandler_timeout=0 tests/store/test_fuzz.py tests/store/test_soak.py tests/store/test_crash.py
 
 lint: build
@@ -32,29 +33,36 @@ build: build/fortran.done build/kernels.done
 
 # What the system has to provide, from apt, a module system or conda: whatever is found is used.
 # With root or sudo the rest is installed; otherwise the one line to run is printed.
-define SYSTEM
-need() { command -v $$1 > /dev/null 2>&1 || missing="$$missing $$1"; }; \
-missing=; for tool in gcc g++ gfortran mpiexec mpif90 git dot nf-config pkg-config ps redis-server \
- redis-cli openssl; \
-do need $$tool; done; \
-ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || need initdb; \
-command -v $(PYTHON) > /dev/null 2>&1 && python=$(PYTHON) || python=python3; \
-$$python -c 'import ensurepip, sysconfig, os, sys; \
-  sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' 2> /dev/null \
-  || missing="$$missing python-headers-and-venv"; \
-pkg-config --exists hiredis 2> /dev/null || missing="$$missing hiredis"
+define NEED
+missing=; need() { command -v $$1 > /dev/null 2>&1 || missing="$$missing $$1"; }
+endef
+
+define INSTALL
+if [ -z "$$missing" ]; then exit 0; fi; \
+echo "Missing:$$missing"; \
+if [ "$$(id -u)" = 0 ]; then sudo=; \
+elif sudo -n true 2> /dev/null; then sudo=sudo; \
+else echo "Run once, then make again:"; \
+  echo "  sudo apt-get install -y --no-install-recommends $(1)"; exit 1; fi; \
+$$sudo apt-get update -qq; \
+$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1)
 endef
 
 system:
-	@$(SYSTEM); \
-	if [ -z "$$missing" ]; then exit 0; fi; \
-	echo "Missing:$$missing"; \
-	if [ "$$(id -u)" = 0 ]; then sudo=; \
-	elif sudo -n true 2> /dev/null; then sudo=sudo; \
-	else echo "Run once, then make again:"; \
-	  echo "  sudo apt-get install -y --no-install-recommends $(APT)"; exit 1; fi; \
-	$$sudo apt-get update -qq; \
-	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(APT)
+	@$(NEED); for tool in gcc g++ gfortran mpiexec mpif90 git dot nf-config pkg-config ps; \
+	do need $$tool; done; \
+	command -v $(PYTHON) > /dev/null 2>&1 && python=$(PYTHON) || python=python3; \
+	$$python -c 'import ensurepip, sysconfig, os, sys; \
+	  sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' 2> /dev/null \
+	  || missing="$$missing python-headers-and-venv"; \
+	pkg-config --exists hiredis 2> /dev/null || missing="$$missing hiredis"; \
+	$(call INSTALL,$(APT))
+
+# The servers that the tests start.
+test-system: system
+	@$(NEED); for tool in redis-server redis-cli openssl; do need $$tool; done; \
+	ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || need initdb; \
+	$(call INSTALL,$(TEST_APT))
 
 # Every package is pinned, so nothing is resolved anew; pip and what builds come first.
 build/python.done: requirements.txt | system
