@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
@@ -35,6 +37,21 @@ def write_private(path: Path, text: str) -> None:
     with atomic_path(path) as temporary:
         temporary.touch(mode=0o600)
         temporary.write_text(text, encoding="utf-8")
+
+
+def lock(file: IO[str], *, wait: bool) -> bool:
+    """Whether a file's lock is this process's now, until the file is closed.
+
+    Some parallel file systems have no locks: there nobody is kept out.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
+            raise
+    return True
 
 
 @dataclass(frozen=True)
@@ -91,14 +108,12 @@ class RunDir:
             ParslflowError: one is at work.
         """
         with (self.root / "driver.lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            if not lock(file, wait=False):
                 file.seek(0)
                 raise ParslflowError(
                     f"{self.root} is at work ({file.read().strip()}): wait until it has ended, or "
                     "end it."
-                ) from None
+                )
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             file.flush()

@@ -7,7 +7,6 @@ the order of their starts, when it has ended. What it has done it writes to
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -35,6 +34,7 @@ from parslflow.provenance.schema import Event
 from parslflow.provenance.settings import ProvenanceSettings
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
+from parslflow.rundir import lock
 
 if TYPE_CHECKING:
     from parslflow.provenance.versions import Versions
@@ -246,7 +246,7 @@ def _alone(run: RunDir) -> Iterator[None]:
     path = run.provenance.parent / "writer.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock(file, wait=True)
         yield
 
 
