@@ -330,7 +330,7 @@ def assert_sent_once(connection: redis.Redis, count: int) -> None:
 def test_lost_connections_lose_and_double_nothing(
     program: Callable[..., Path], tmp_path: Path
 ) -> None:
-    count = 400
+    count = 1500
     with (
         Server(tmp_path / "server") as server,
         send_steadily(program("steady"), server.address, count) as process,
