@@ -20,7 +20,7 @@ settings.load_profile("project")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a run ask for more."""
     parser.addoption(
-        "--long", action="store_true", help="let what wears the store out run for long"
+        "--long", action="store_true", help="let what wears store and writer out run for long"
     )
 
 
