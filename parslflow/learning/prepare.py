@@ -28,6 +28,9 @@ from parslflow.records import Report
 from parslflow.sampling.features import FIELDS
 from parslflow.sampling.features import features
 
+DECIMALS = 9
+"""To which the centres are rounded, in standard deviations."""
+
 FIT_ROWS = 200_000
 """K-means is fitted to at most so many rows; the centres hardly move with more."""
 
@@ -217,7 +220,8 @@ def _clusters(
         points = points[rows]
     # scikit-learn takes 32 bits of seed.
     fit: Any = KMeans(inputs.clusters, n_init=RESTARTS, random_state=inputs.seed % 2**32)
-    centres: NDArray[np.float64] = fit.fit(points).cluster_centers_
+    # The last digits are of chance: they change with where arrays lie in memory, and with threads.
+    centres: NDArray[np.float64] = fit.fit(points).cluster_centers_.round(DECIMALS)
     return Clusters(
         rv_offset=offset,
         mean=mean,
