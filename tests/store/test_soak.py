@@ -112,7 +112,7 @@ def test_store_serves_a_crowd_that_loses_members(
             words = ("AI.MODELSTORE", name, "TORCH", "CPU", *words, "BLOB", blob)
             store.connection.execute_command(*words)
         used = store.memory().used
-        warm = 0
+        warm = peak = 0
         began = time.monotonic()
         with crowd(server.address, tmp_path) as clients:
             kill_at = began + 2 * KILL_EVERY_S
@@ -139,7 +139,9 @@ def test_store_serves_a_crowd_that_loses_members(
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert store.memory().used < used + 2e6
-        assert resident(server.pid) < 1.3 * warm + 50e6
+        # The allocator may keep what the clients' data took at their most.
+        grown = store.connection.info("memory")["used_memory_peak"] - peak
+        assert resident(server.pid) < 1.3 * warm + grown + 50e6
         errors = store.connection.info("errorstats")
     assert clients.killed >= SECONDS[long] / KILL_EVERY_S - 5
     assert len(seen) > 20 * SECONDS[long]
