@@ -11,7 +11,7 @@ from pathlib import Path
 
 from parslflow.provenance import journal as journals
 from parslflow.provenance.events import Content
-from parslflow.provenance.events import sha256
+from parslflow.provenance.events import has_content
 from parslflow.provenance.schema import ArtifactEvent
 from parslflow.provenance.schema import Decision
 from parslflow.provenance.schema import Ended
@@ -106,12 +106,11 @@ class Finished:
 
     def _unchanged(self, events: list[Event]) -> bool:
         """Whether all files of an execution are as it said."""
-        for event in events:
-            if isinstance(event, ArtifactEvent):
-                path = self._root / event.path
-                if not path.is_file() or sha256(path) != event.sha256:
-                    return False
-        return True
+        return all(
+            has_content(self._root / event.path, event.sha256)
+            for event in events
+            if isinstance(event, ArtifactEvent)
+        )
 
     def _artifacts(self, events: list[Event], direction: str) -> tuple[Artifact, ...]:
         return tuple(

@@ -50,7 +50,7 @@ def rollback(root: Path, version: str, reason: str) -> str:
         files = [graph.artifacts[key] for key in graph.after[made[version].id]]
         for file in files:
             path = run.root / file.path
-            if not path.is_file() or events.sha256(path) != file.sha256:
+            if not events.has_content(path, file.sha256):
                 raise ParslflowError(
                     f"{path} is not as it was logged: 'parslflow checkout {run.root} {file.path} "
                     f"--to FILE' brings version {file.sha256[:8]} back; put it in its place."

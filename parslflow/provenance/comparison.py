@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from parslflow.errors import ParslflowError
 from parslflow.provenance.events import Value
@@ -17,6 +16,7 @@ from parslflow.provenance.graph import Execution
 from parslflow.provenance.graph import Graph
 from parslflow.provenance.graph import reach
 from parslflow.provenance.graph import read
+from parslflow.provenance.inputs import flat
 from parslflow.provenance.models import ModelVersion
 from parslflow.provenance.models import versions
 from parslflow.rundir import RunDir
@@ -152,21 +152,8 @@ def _settings(run_root: Path, training: Execution) -> dict[str, Value]:
         ) from None
     return {
         key: value.removeprefix(f"{root}/") if isinstance(value, str) else value
-        for key, value in _flat(inputs).items()
+        for key, value in flat(inputs)
     }
-
-
-def _flat(value: Any, key: str = "") -> dict[str, Value]:  # noqa: ANN401 - any JSON
-    """The leaves of nested tables by ``table.key``."""
-    if isinstance(value, dict):
-        return {
-            name: leaf
-            for part, one in value.items()
-            for name, leaf in _flat(one, f"{key}.{part}" if key else part).items()
-        }
-    if isinstance(value, list):
-        return {key: json.dumps(value)}
-    return {} if value is None else {key: value}
 
 
 def _code(a: Execution, b: Execution) -> dict[str, Pair]:

@@ -245,6 +245,11 @@ def sha256(path: Path) -> str:
     return _digests[key]
 
 
+def has_content(path: Path, digest: str) -> bool:
+    """Whether a file is there with the SHA-256 ``digest``."""
+    return path.is_file() and sha256(path) == digest
+
+
 def _check_name(what: str, name: str) -> None:
     if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII):
         raise UsageError(

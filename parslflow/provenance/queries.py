@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from parslflow.provenance.finding import find
+from parslflow.provenance.finding import trainings
 from parslflow.provenance.graph import Artifact
 from parslflow.provenance.graph import Edge
 from parslflow.provenance.graph import Execution
@@ -41,9 +42,9 @@ def test_losses(run_root: Path) -> dict[str, float]:
         The loss by the name of the version, in the order in which their trainings started.
     """
     return {
-        str(execution.properties["version"]): float(execution.metrics["test_loss"])
-        for execution in read(run_root).completed("train")
-        if "test_loss" in execution.metrics
+        version: float(training.metrics["test_loss"])
+        for version, training in trainings(read(run_root)).items()
+        if "test_loss" in training.metrics
     }
 
 

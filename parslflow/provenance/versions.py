@@ -22,7 +22,7 @@ from pathlib import Path
 from dvc.lock import LockError  # type: ignore[import-untyped]
 from dvc.repo import Repo  # type: ignore[import-untyped]
 
-from parslflow.provenance.events import sha256
+from parslflow.provenance.events import has_content
 from parslflow.provenance.schema import ArtifactEvent
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
@@ -61,7 +61,7 @@ class Versions:
         inside = not Path(event.path).is_absolute()
         place = Path(event.path) if inside else Path("external", source.name)
         place = place.with_name(f"{place.stem}.{event.sha256[:8]}{place.suffix}")
-        if not source.is_file() or sha256(source) != event.sha256:
+        if not has_content(source, event.sha256):
             print(
                 f"{source} is gone or has changed since {event.execution} {event.event} it: its "
                 "hash is logged, its content is not.",

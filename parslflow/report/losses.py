@@ -44,8 +44,8 @@ def read_losses(journal: Path) -> dict[str, LossHistory]:
         ParslflowError: there is none.
     """
     found: dict[tuple[str, int], list[_Event]] = {}
-    for path in journal.glob("*.jsonl"):
-        training = journals.read_file(path)
+    for paths in journals.files(journal).values():
+        training = journals.read_file(paths[0])
         if not training or training[0].get("context") != "train":
             continue
         if training[-1].get("status") != "completed":

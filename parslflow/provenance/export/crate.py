@@ -20,11 +20,12 @@ from urllib.parse import quote
 
 import parslflow.workflow
 from parslflow import __version__
+from parslflow.provenance import inputs
 from parslflow.provenance.checkout import cache_path
 from parslflow.provenance.events import Value
+from parslflow.provenance.events import has_content
 from parslflow.provenance.events import sha256
 from parslflow.provenance.export import description
-from parslflow.provenance.export import settings
 from parslflow.provenance.graph import Artifact
 from parslflow.provenance.graph import Execution
 from parslflow.provenance.graph import Graph
@@ -219,7 +220,7 @@ class Crate:
                         exampleOfWork=self._parameter(_WORKFLOW, "input", path.stem, "File"),
                     )
                 )
-        values = settings.of_experiment(self._run)
+        values = inputs.of_experiment(self._run)
         return [*files, *self._values("#setting", values, _WORKFLOW, "input", "setting")]
 
     def _describe_execution(self, execution: Execution) -> None:
@@ -231,7 +232,7 @@ class Crate:
             kind = needs if name in _UNITS else circumstances if name in _CIRCUMSTANCES else others
             kind[name] = value
         known = {"journal": execution.journal, "command": execution.command}
-        given = settings.of_execution(self._run, execution)
+        given = inputs.of_execution(self._run, execution)
         ended = description.ended(execution)
         action = self._add(
             key,
@@ -339,7 +340,7 @@ class Crate:
         """Link an artifact's file into the crate, and return its name there."""
         sources = [self._run.root / one for one in artifact.paths]
         for source in (*sources, cache_path(self._run, artifact.md5)):
-            if source.is_file() and sha256(source) == artifact.sha256:
+            if has_content(source, artifact.sha256):
                 path = Path(artifact.path)
                 place = Path("external", path.name) if path.is_absolute() else path
                 if (self._folder / place).exists():

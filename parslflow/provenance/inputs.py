@@ -1,4 +1,4 @@
-"""The settings of a run and of its executions by dotted names, as the run's files have them."""
+"""What a run and its executions were given: settings by dotted names, from the run's files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def of_experiment(run: RunDir) -> dict[str, Value]:
     """The settings of the whole run, such as ``high.spinup_days``."""
     if not run.experiment.is_file():
         return {}
-    return dict(_flat(tomllib.loads(run.experiment.read_text(encoding="utf-8"))))
+    return dict(flat(tomllib.loads(run.experiment.read_text(encoding="utf-8"))))
 
 
 def of_execution(run: RunDir, execution: Execution) -> dict[str, Value]:
@@ -28,16 +28,16 @@ def of_execution(run: RunDir, execution: Execution) -> dict[str, Value]:
     inputs = json.loads(path.read_text(encoding="utf-8"))["inputs"]
     return {
         name: value
-        for name, value in _flat(inputs)
+        for name, value in flat(inputs)
         if not (isinstance(value, str) and value.startswith("/"))
     }
 
 
-def _flat(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Value]]:
+def flat(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Value]]:
     """The values of nested tables; a list is its JSON text."""
     for key, value in content.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{key}.")
+            yield from flat(value, f"{above}{key}.")
         elif isinstance(value, list):
             yield f"{above}{key}", json.dumps(value)
         elif value is not None:
