@@ -18,7 +18,8 @@ module domain
     integer :: ni, nj                   !! cells of this block
     integer :: i_offset, j_offset       !! global index = local index + offset
     integer :: rank, ranks
-    integer :: east, west, north, south !! neighbouring ranks, MPI_PROC_NULL at a wall
+    integer :: north, south             !! neighbouring ranks, MPI_PROC_NULL at a wall
+    integer :: neighbours(-1:1, -1:1)   !! by direction in x and y; none in x where one rank has all columns
     integer :: nj_v                     !! last row of v that is not a wall
     real(dp) :: dx
     real(dp), allocatable :: f_q(:), f(:)   !! Coriolis parameter at the corners, centres [s-1]
@@ -43,7 +44,7 @@ contains
     type(settings), intent(in) :: chosen
     type(block) :: b
 
-    integer :: j, x, y, last
+    integer :: i, j, x, y, last
     character(160) :: sentence
 
     call MPI_Comm_rank(MPI_COMM_WORLD, b%rank)
@@ -72,10 +73,14 @@ contains
     b%j_offset = b%j_offset - 1
     b%nj = last - b%j_offset
 
-    b%east = modulo(x + 1, b%px) + y * b%px
-    b%west = modulo(x - 1, b%px) + y * b%px
-    b%north = merge(b%rank + b%px, MPI_PROC_NULL, y < b%py - 1)
-    b%south = merge(b%rank - b%px, MPI_PROC_NULL, y > 0)
+    b%neighbours = MPI_PROC_NULL
+    do j = max(y - 1, 0), min(y + 1, b%py - 1)
+      do i = x - 1, x + 1
+        if (i == x .or. b%px > 1) b%neighbours(i - x, j - y) = modulo(i, b%px) + j * b%px
+      end do
+    end do
+    b%north = b%neighbours(0, 1)
+    b%south = b%neighbours(0, -1)
     b%nj_v = merge(b%nj - 1, b%nj, b%north == MPI_PROC_NULL)
     call MPI_Comm_split(MPI_COMM_WORLD, y, x, b%row)
 

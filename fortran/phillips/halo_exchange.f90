@@ -3,8 +3,8 @@
 !! Beyond a wall centred fields and u continue evenly and v oddly, v being 0 on the wall. So the vorticity and
 !! the shear strain vanish there, which is free slip, and no stencil needs to know of the walls.
 module halo_exchange
-  use mpi_f08, only: MPI_COMM_WORLD, MPI_DOUBLE_PRECISION, MPI_PROC_NULL, MPI_Sendrecv, &
-    MPI_STATUS_IGNORE
+  use mpi_f08, only: MPI_COMM_WORLD, MPI_DOUBLE_PRECISION, MPI_Irecv, MPI_Isend, MPI_PROC_NULL, MPI_Request, &
+    MPI_STATUSES_IGNORE, MPI_Waitall
   use constants, only: dp, halo
   use domain, only: block
   implicit none
@@ -44,101 +44,146 @@ contains
     if (present(on_v)) f%on_v = on_v
   end function field_3d
 
-  !> Fill the halos of the fields, corners too.
-  subroutine exchange(b, fields)
+  !> Fill the halos of the fields, corners too: one message to each neighbour, all on their way at once.
+  subroutine exchange(b, fields, width)
     type(block), intent(in) :: b
     type(field_pointer), intent(in) :: fields(:)
+    integer, intent(in), optional :: width  !! halo points that are needed, by default all
 
-    integer :: n, levels
+    integer :: n, w
 
-    levels = 0
+    w = halo
+    if (present(width)) w = width
+    if (b%ranks > 1) call swap(b, fields, w)
     do n = 1, size(fields)
-      levels = levels + size(fields(n)%a, 3)
-    end do
-    if (b%px == 1) then
-      call wrap(b, fields)
-    else
-      call swap_columns(b, fields, levels)
-    end if
-    if (b%py > 1) call swap_rows(b, fields, levels)
-    do n = 1, size(fields)
+      if (b%px == 1) call wrap(b, fields(n))
       if (b%south == MPI_PROC_NULL) call mirror_south(fields(n))
       if (b%north == MPI_PROC_NULL) call mirror_north(b, fields(n))
     end do
   end subroutine exchange
 
-  subroutine wrap(b, fields)
+  !> Exchange with the neighbours; what lies beyond a wall is left alone, and so are the columns beyond the block
+  !! where one rank has them all.
+  subroutine swap(b, fields, w)
     type(block), intent(in) :: b
     type(field_pointer), intent(in) :: fields(:)
-    integer :: n
+    integer, intent(in) :: w  !! halo points
 
+    real(dp), allocatable, asynchronous :: outgoing(:), incoming(:)
+    integer :: first(9), x, y, n, message, levels
+    type(MPI_Request) :: requests(16)
+
+    levels = 0
     do n = 1, size(fields)
-      associate (a => fields(n)%a)
-        a(1 - halo:0, 1:b%nj, :) = a(b%ni - halo + 1:b%ni, 1:b%nj, :)
-        a(b%ni + 1:b%ni + halo, 1:b%nj, :) = a(1:halo, 1:b%nj, :)
-      end associate
+      levels = levels + size(fields(n)%a, 3)
     end do
+    allocate (outgoing(2 * w * (b%ni + b%nj + 2 * w) * levels), incoming(2 * w * (b%ni + b%nj + 2 * w) * levels))
+
+    ! A message's tag is the direction that it travels in: the opposite of where it comes from.
+    first(1) = 1
+    do message = 1, 8
+      call direction(message, x, y)
+      first(message + 1) = first(message) + levels * merge(b%ni, w, x == 0) * merge(b%nj, w, y == 0)
+      call MPI_Irecv(incoming(first(message):first(message + 1) - 1), first(message + 1) - first(message), &
+        MPI_DOUBLE_PRECISION, b%neighbours(x, y), 9 - message, MPI_COMM_WORLD, requests(message))
+    end do
+    do message = 1, 8
+      call direction(message, x, y)
+      if (b%neighbours(x, y) /= MPI_PROC_NULL) call pack(fields, &
+        inner_first(x, b%ni, w), inner_last(x, b%ni, w), inner_first(y, b%nj, w), inner_last(y, b%nj, w), &
+        outgoing(first(message):))
+      call MPI_Isend(outgoing(first(message):first(message + 1) - 1), first(message + 1) - first(message), &
+        MPI_DOUBLE_PRECISION, b%neighbours(x, y), message, MPI_COMM_WORLD, requests(8 + message))
+    end do
+    call MPI_Waitall(16, requests, MPI_STATUSES_IGNORE)
+    do message = 1, 8
+      call direction(message, x, y)
+      if (b%neighbours(x, y) /= MPI_PROC_NULL) call unpack(fields, &
+        outer_first(x, b%ni, w), outer_last(x, b%ni, w), outer_first(y, b%nj, w), outer_last(y, b%nj, w), &
+        incoming(first(message):))
+    end do
+  end subroutine swap
+
+  !> The direction of a neighbour, -1, 0 or 1 in x and y; those of a message and of 9 less it are opposite.
+  pure subroutine direction(message, x, y)
+    integer, intent(in) :: message  !! 1 to 8
+    integer, intent(out) :: x, y
+    integer :: place
+
+    place = message - 1 + message / 5  ! the block itself is the fifth of nine
+    x = mod(place, 3) - 1
+    y = place / 3 - 1
+  end subroutine direction
+
+  !> First and last cell inside a block of n that the neighbour in this direction needs.
+  pure integer function inner_first(towards, n, w)
+    integer, intent(in) :: towards, n, w
+
+    inner_first = merge(n - w + 1, 1, towards == 1)
+  end function inner_first
+
+  pure integer function inner_last(towards, n, w)
+    integer, intent(in) :: towards, n, w
+
+    inner_last = merge(w, n, towards == -1)
+  end function inner_last
+
+  !> First and last cell outside a block of n that the neighbour in this direction has.
+  pure integer function outer_first(towards, n, w)
+    integer, intent(in) :: towards, n, w
+
+    outer_first = merge(n + 1, merge(1 - w, 1, towards == -1), towards == 1)
+  end function outer_first
+
+  pure integer function outer_last(towards, n, w)
+    integer, intent(in) :: towards, n, w
+
+    outer_last = merge(0, merge(n + w, n, towards == 1), towards == -1)
+  end function outer_last
+
+  !> Copy a rectangle of the fields, level by level.
+  subroutine pack(fields, west, east, south, north, message)
+    type(field_pointer), intent(in) :: fields(:)
+    integer, intent(in) :: west, east, south, north
+    real(dp), intent(inout), contiguous :: message(:)
+    integer :: n, j, k, place
+
+    place = 0
+    do n = 1, size(fields)
+      do k = 1, size(fields(n)%a, 3)
+        do j = south, north
+          message(place + 1:place + east - west + 1) = fields(n)%a(west:east, j, k)
+          place = place + east - west + 1
+        end do
+      end do
+    end do
+  end subroutine pack
+
+  subroutine unpack(fields, west, east, south, north, message)
+    type(field_pointer), intent(in) :: fields(:)
+    integer, intent(in) :: west, east, south, north
+    real(dp), intent(in), contiguous :: message(:)
+    integer :: n, j, k, place
+
+    place = 0
+    do n = 1, size(fields)
+      do k = 1, size(fields(n)%a, 3)
+        do j = south, north
+          fields(n)%a(west:east, j, k) = message(place + 1:place + east - west + 1)
+          place = place + east - west + 1
+        end do
+      end do
+    end do
+  end subroutine unpack
+
+  !> Periodic columns of a rank that has all of them.
+  subroutine wrap(b, f)
+    type(block), intent(in) :: b
+    type(field_pointer), intent(in) :: f
+
+    f%a(1 - halo:0, :, :) = f%a(b%ni - halo + 1:b%ni, :, :)
+    f%a(b%ni + 1:b%ni + halo, :, :) = f%a(1:halo, :, :)
   end subroutine wrap
-
-  subroutine swap_columns(b, fields, levels)
-    type(block), intent(in) :: b
-    type(field_pointer), intent(in) :: fields(:)
-    integer, intent(in) :: levels
-
-    real(dp) :: to_east(halo, b%nj, levels), to_west(halo, b%nj, levels)
-    real(dp) :: from_west(halo, b%nj, levels), from_east(halo, b%nj, levels)
-    integer :: n, first, last, length
-
-    last = 0
-    do n = 1, size(fields)
-      first = last + 1
-      last = last + size(fields(n)%a, 3)
-      to_east(:, :, first:last) = fields(n)%a(b%ni - halo + 1:b%ni, 1:b%nj, :)
-      to_west(:, :, first:last) = fields(n)%a(1:halo, 1:b%nj, :)
-    end do
-    length = size(to_east)
-    call MPI_Sendrecv(to_east, length, MPI_DOUBLE_PRECISION, b%east, 1, from_west, length, &
-      MPI_DOUBLE_PRECISION, b%west, 1, MPI_COMM_WORLD, MPI_STATUS_IGNORE)
-    call MPI_Sendrecv(to_west, length, MPI_DOUBLE_PRECISION, b%west, 2, from_east, length, &
-      MPI_DOUBLE_PRECISION, b%east, 2, MPI_COMM_WORLD, MPI_STATUS_IGNORE)
-    last = 0
-    do n = 1, size(fields)
-      first = last + 1
-      last = last + size(fields(n)%a, 3)
-      fields(n)%a(1 - halo:0, 1:b%nj, :) = from_west(:, :, first:last)
-      fields(n)%a(b%ni + 1:b%ni + halo, 1:b%nj, :) = from_east(:, :, first:last)
-    end do
-  end subroutine swap_columns
-
-  subroutine swap_rows(b, fields, levels)
-    type(block), intent(in) :: b
-    type(field_pointer), intent(in) :: fields(:)
-    integer, intent(in) :: levels
-
-    real(dp) :: to_north(1 - halo:b%ni + halo, halo, levels), to_south(1 - halo:b%ni + halo, halo, levels)
-    real(dp) :: from_south(1 - halo:b%ni + halo, halo, levels), from_north(1 - halo:b%ni + halo, halo, levels)
-    integer :: n, first, last, length
-
-    last = 0
-    do n = 1, size(fields)
-      first = last + 1
-      last = last + size(fields(n)%a, 3)
-      to_north(:, :, first:last) = fields(n)%a(:, b%nj - halo + 1:b%nj, :)
-      to_south(:, :, first:last) = fields(n)%a(:, 1:halo, :)
-    end do
-    length = size(to_north)
-    call MPI_Sendrecv(to_north, length, MPI_DOUBLE_PRECISION, b%north, 3, from_south, length, &
-      MPI_DOUBLE_PRECISION, b%south, 3, MPI_COMM_WORLD, MPI_STATUS_IGNORE)
-    call MPI_Sendrecv(to_south, length, MPI_DOUBLE_PRECISION, b%south, 4, from_north, length, &
-      MPI_DOUBLE_PRECISION, b%north, 4, MPI_COMM_WORLD, MPI_STATUS_IGNORE)
-    last = 0
-    do n = 1, size(fields)
-      first = last + 1
-      last = last + size(fields(n)%a, 3)
-      if (b%south /= MPI_PROC_NULL) fields(n)%a(:, 1 - halo:0, :) = from_south(:, :, first:last)
-      if (b%north /= MPI_PROC_NULL) fields(n)%a(:, b%nj + 1:b%nj + halo, :) = from_north(:, :, first:last)
-    end do
-  end subroutine swap_rows
 
   subroutine mirror_south(f)
     type(field_pointer), intent(in) :: f

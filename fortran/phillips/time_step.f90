@@ -67,7 +67,7 @@ contains
     end associate
   end function new_stepper
 
-  !> Advance the state by one time step; its halos are valid before and after.
+  !> Advance the state by one time step; its halos are valid before and after as far as the terms reach.
   subroutine step(self, b, s, work)
     class(stepper), intent(inout), target :: self
     type(block), intent(in) :: b
@@ -94,7 +94,7 @@ contains
     call self%mode%advance(b, self%dt)
     call self%correct(b, s)
     call exchange(b, [field(s%u), field(s%v, on_v=.true.), field(self%mode%uh_mean), &
-      field(self%mode%vh_mean, on_v=.true.)])
+      field(self%mode%vh_mean, on_v=.true.)], width=3)
     call self%continuity%advance(b, self%dt, s%u, s%v, self%mode%uh_mean, self%mode%vh_mean, s%h)
     if (self%eddies%active) then
       do j = 1, b%nj
@@ -107,7 +107,7 @@ contains
     if (present(work)) work%sponge = -interface_energy(b, s%h(:, :, 2)) / self%dt
     call self%sponge%restore(b, s%h)
     if (present(work)) work%sponge = work%sponge + interface_energy(b, s%h(:, :, 2)) / self%dt
-    call exchange(b, [field(s%h), field(s%eddy_energy)])
+    call exchange(b, [field(s%h), field(s%eddy_energy)], width=2)
     s%past = min(s%past + 1, 2)
     s%time = s%time + self%dt
   end subroutine step
