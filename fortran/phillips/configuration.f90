@@ -42,6 +42,7 @@ module configuration
     real(dp) :: stream_days = 1.0_dp
     character(name_length) :: model = '', label = ''
     real(dp) :: filter_scale = 8.0e4_dp       !! of the features' scaling [m]
+    real(dp) :: time_limit = 60.0_dp          !! for each answer of the store [s]
   contains
     procedure :: steps
   end type settings
@@ -65,7 +66,7 @@ contains
     type(settings) :: chosen
 
     integer :: nx, ny, px, py, unit, status
-    real(dp) :: dx, dt, days, interval_days, filter_scale
+    real(dp) :: dx, dt, days, interval_days, filter_scale, time_limit
     real(dp) :: perturbation, sponge_days, coriolis, beta, depth, gravity, reduced_gravity, drag_coefficient
     real(dp) :: khth, khcoeff, gmcoeff, bgsrc, khth_fac, khmeke_fac, uscale
     real(dp) :: alpha_rhines, alpha_eady, alpha_deform, alpha_frict, alpha_grid
@@ -80,8 +81,8 @@ contains
     namelist /meke/ scheme, khth, khcoeff, gmcoeff, bgsrc, khth_fac, khmeke_fac, uscale, alpha_rhines, alpha_eady, &
       alpha_deform, alpha_frict, alpha_grid
     namelist /output/ file, interval_days
-    namelist /stream/ list, run, interval_days
-    namelist /network/ model, filter_scale, label
+    namelist /stream/ list, run, interval_days, time_limit
+    namelist /network/ model, filter_scale, label, time_limit
 
     nx = chosen%nx; ny = chosen%ny; dx = chosen%dx; px = chosen%px; py = chosen%py
     dt = chosen%dt; days = chosen%days
@@ -95,6 +96,7 @@ contains
     alpha_frict = chosen%alpha_frict; alpha_grid = chosen%alpha_grid
     file = chosen%file; list = chosen%list; run = chosen%run
     model = chosen%model; label = chosen%label; filter_scale = chosen%filter_scale
+    time_limit = chosen%time_limit
 
     open (newunit=unit, file=path, status='old', action='read', iostat=status)
     if (status /= 0) call stop_all(trim(path)//' cannot be read: give the path of a namelist file.')
@@ -131,6 +133,7 @@ contains
     chosen%alpha_frict = alpha_frict; chosen%alpha_grid = alpha_grid
     chosen%file = file; chosen%list = list; chosen%run = run
     chosen%model = model; chosen%label = label; chosen%filter_scale = filter_scale
+    chosen%time_limit = time_limit
     call check_values(path, chosen)
 
   contains
@@ -224,6 +227,8 @@ contains
     call demand(chosen%list == '' .or. chosen%run /= '', 'stream: run must name the run when list is set')
     call demand(chosen%scheme /= 'network' .or. chosen%model /= '', &
       "network: model must name the store's key when the scheme is 'network'")
+    call demand(chosen%time_limit > 0 .and. chosen%time_limit <= 1.0e6_dp, &
+      'stream, &network: time_limit must be positive and at most 1e6 s')
     call demand(chosen%filter_scale > 0, 'network: filter_scale must be positive')
 
   contains

@@ -42,7 +42,7 @@ contains
     net%model = trim(chosen%model)
     net%scaling = b%dx / chosen%filter_scale
     allocate (net%features(b%ni * b%nj, 4), net%answer(b%ni * b%nj))
-    call stop_if_any(net%store%connect() /= PF_OK, net%store%message())
+    call stop_if_any(net%store%connect(chosen%time_limit) /= PF_OK, net%store%message())
   end function open_network
 
   !> Set the eddy energy inside the block, or `problem`.

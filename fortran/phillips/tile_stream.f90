@@ -32,7 +32,7 @@ contains
 
     tiles%list = trim(chosen%list)
     tiles%run = trim(chosen%run)
-    call stop_if_any(tiles%store%connect() /= PF_OK, tiles%store%message())
+    call stop_if_any(tiles%store%connect(chosen%time_limit) /= PF_OK, tiles%store%message())
   end function open_stream
 
   !> Send this rank's tile of this time, or set `problem`. The name is unique and sorts by time, so sending it twice changes nothing.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -373,6 +376,41 @@ def test_every_rank_streams_its_tile(
             assert_allclose(
                 values[:, inside].T, whole[np.ix_(j[inside], i)], rtol=1e-6, atol=1e-6 * scale
             )
+
+
+def test_a_store_that_dies_costs_no_day(
+    launch: Simulate, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The run waits, says why it stops and leaves a restart, from which each tile is sent once."""
+    case = GRID + "&time days={days} {restart} /\n&stream list='tiles' run='high' time_limit=2. /\n"
+    sent: list[str] = []
+    with (
+        StoreServer(tmp_path_factory.mktemp("first")) as server,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        environment = {"SSDB": server.address}
+        running = threads.submit(launch, case.format(days=400, restart=""), 2, **environment)
+        with server.client() as client:
+            while len(sent) < 10:
+                sent += client.drain_list("tiles")
+        for pid in server.pids:
+            os.kill(pid, signal.SIGKILL)
+        done = running.result(timeout=60)
+    assert_one_sentence(done, "restart.nc", "go on from there")
+    stopped = float(done.stderr.rpartition("of day ")[2].split()[0])
+    assert {"daily.nc", "restart.nc"} <= {path.name for path in done.folder.iterdir()}
+
+    with StoreServer(tmp_path_factory.mktemp("second")) as server:
+        restart = f"restart_in='{done.restart}'"
+        again = launch(case.format(days=2, restart=restart), 2, SSDB=server.address)
+        assert again.code == 0, again.stderr
+        with server.client() as client:
+            names = client.drain_list("tiles")
+    days = sorted({int(name.split("_")[1].split(".")[0]) for name in names[:-1]})
+    assert days == [stopped, stopped + 1, stopped + 2]
+    assert max(int(name.split("_")[1].split(".")[0]) for name in sent) <= stopped
+    with h5py.File(again.restart) as file:
+        assert "unsent" not in file.attrs
 
 
 NETWORK = """
