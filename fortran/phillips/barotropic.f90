@@ -4,10 +4,11 @@
 !! averaged over the step, so that continuity by them gives the very surface that the sub-steps reach. Three sub-steps
 !! are made for each exchange of halos.
 module barotropic
-  use constants, only: depth, dp, gravity, halo
+  use constants, only: dp, halo
   use domain, only: block
   use halo_exchange, only: exchange, field
   use mpi_f08, only: MPI_PROC_NULL
+  use parameters, only: depth, gravity
   implicit none
   private
   public :: new_barotropic

@@ -18,10 +18,24 @@ module configuration
     character(path_length) :: restart_in = '' !! state to go on from, empty: the jet
     character(path_length) :: restart_out = 'restart.nc'
     real(dp) :: perturbation = 1.0e-3_dp      !! noise on the jet at the start [m s-1]
-    real(dp) :: sponge_days = 10.0_dp         !! time scale of the zonal-mean sponge [days]
-    logical :: smagorinsky = .true.           !! or the constant background viscosity alone
+    real(dp) :: sponge_days = 10.0_dp         !! time scale of the zonal-mean sponge [days], 0: no sponge
+    character(16) :: viscosity = 'smagorinsky' !! or the constant 'background' alone, or 'none'
+    real(dp) :: coriolis = 6.49e-5_dp         !! f at the southern wall [s-1]
+    real(dp) :: beta = 2.0e-11_dp             !! df/dy [m-1 s-1]
+    real(dp) :: depth = 2000.0_dp             !! H, flat bottom [m]
+    real(dp) :: gravity = 9.8_dp              !! at the free surface [m s-2]
+    real(dp) :: reduced_gravity = 0.0196_dp   !! g' at the interface [m s-2]
+    real(dp) :: drag_coefficient = 0.01_dp    !! CD of the bottom drag
     character(16) :: scheme = 'none'          !! source of the eddy kinetic energy
     real(dp) :: khth = 0.0_dp                 !! constant thickness diffusivity [m2 s-1]
+    real(dp) :: khcoeff = 1.0_dp              !! Kh over eddy speed times length
+    real(dp) :: gmcoeff = 1.0_dp              !! share of the released potential energy that feeds the eddies
+    real(dp) :: bgsrc = 1.0e-13_dp            !! background source of eddy energy [m2 s-3]
+    real(dp) :: khth_fac = 1.0_dp             !! of Kh in the thickness diffusivity
+    real(dp) :: khmeke_fac = 1.0_dp           !! of Kh in the diffusion of the eddy energy itself
+    real(dp) :: uscale = 0.0_dp               !! background velocity of the eddies' bottom drag [m s-1]
+    real(dp) :: alpha_rhines = 0.15_dp, alpha_eady = 0.15_dp, alpha_deform = 0.0_dp, alpha_frict = 0.0_dp
+    real(dp) :: alpha_grid = 0.0_dp           !! weights of the lengths that bound the eddies', 0: left out
     character(path_length) :: file = 'daily.nc'
     real(dp) :: output_days = 1.0_dp
     character(name_length) :: list = '', run = ''
@@ -51,16 +65,20 @@ contains
     type(settings) :: chosen
 
     integer :: nx, ny, px, py, unit, status
-    real(dp) :: dx, dt, days, perturbation, sponge_days, khth, interval_days, filter_scale
+    real(dp) :: dx, dt, days, interval_days, filter_scale
+    real(dp) :: perturbation, sponge_days, coriolis, beta, depth, gravity, reduced_gravity, drag_coefficient
+    real(dp) :: khth, khcoeff, gmcoeff, bgsrc, khth_fac, khmeke_fac, uscale
+    real(dp) :: alpha_rhines, alpha_eady, alpha_deform, alpha_frict, alpha_grid
     character(path_length) :: restart_in, restart_out, file
     character(name_length) :: list, run, model, label
-    character(16) :: scheme
+    character(16) :: scheme, viscosity
     character(512) :: reason
-    logical :: smagorinsky
     namelist /domain/ nx, ny, dx, px, py
     namelist /time/ dt, days, restart_in, restart_out
-    namelist /physics/ perturbation, sponge_days, smagorinsky
-    namelist /meke/ scheme, khth
+    namelist /physics/ perturbation, sponge_days, viscosity, coriolis, beta, depth, gravity, reduced_gravity, &
+      drag_coefficient
+    namelist /meke/ scheme, khth, khcoeff, gmcoeff, bgsrc, khth_fac, khmeke_fac, uscale, alpha_rhines, alpha_eady, &
+      alpha_deform, alpha_frict, alpha_grid
     namelist /output/ file, interval_days
     namelist /stream/ list, run, interval_days
     namelist /network/ model, filter_scale, label
@@ -69,8 +87,12 @@ contains
     dt = chosen%dt; days = chosen%days
     restart_in = chosen%restart_in; restart_out = chosen%restart_out
     perturbation = chosen%perturbation; sponge_days = chosen%sponge_days
-    smagorinsky = chosen%smagorinsky
-    scheme = chosen%scheme; khth = chosen%khth
+    viscosity = chosen%viscosity; coriolis = chosen%coriolis; beta = chosen%beta; depth = chosen%depth
+    gravity = chosen%gravity; reduced_gravity = chosen%reduced_gravity; drag_coefficient = chosen%drag_coefficient
+    scheme = chosen%scheme; khth = chosen%khth; khcoeff = chosen%khcoeff; gmcoeff = chosen%gmcoeff
+    bgsrc = chosen%bgsrc; khth_fac = chosen%khth_fac; khmeke_fac = chosen%khmeke_fac; uscale = chosen%uscale
+    alpha_rhines = chosen%alpha_rhines; alpha_eady = chosen%alpha_eady; alpha_deform = chosen%alpha_deform
+    alpha_frict = chosen%alpha_frict; alpha_grid = chosen%alpha_grid
     file = chosen%file; list = chosen%list; run = chosen%run
     model = chosen%model; label = chosen%label; filter_scale = chosen%filter_scale
 
@@ -101,8 +123,12 @@ contains
     chosen%dt = dt; chosen%days = days
     chosen%restart_in = restart_in; chosen%restart_out = restart_out
     chosen%perturbation = perturbation; chosen%sponge_days = sponge_days
-    chosen%smagorinsky = smagorinsky
-    chosen%scheme = scheme; chosen%khth = khth
+    chosen%viscosity = viscosity; chosen%coriolis = coriolis; chosen%beta = beta; chosen%depth = depth
+    chosen%gravity = gravity; chosen%reduced_gravity = reduced_gravity; chosen%drag_coefficient = drag_coefficient
+    chosen%scheme = scheme; chosen%khth = khth; chosen%khcoeff = khcoeff; chosen%gmcoeff = gmcoeff
+    chosen%bgsrc = bgsrc; chosen%khth_fac = khth_fac; chosen%khmeke_fac = khmeke_fac; chosen%uscale = uscale
+    chosen%alpha_rhines = alpha_rhines; chosen%alpha_eady = alpha_eady; chosen%alpha_deform = alpha_deform
+    chosen%alpha_frict = alpha_frict; chosen%alpha_grid = alpha_grid
     chosen%file = file; chosen%list = list; chosen%run = run
     chosen%model = model; chosen%label = label; chosen%filter_scale = filter_scale
     call check_values(path, chosen)
@@ -176,10 +202,21 @@ contains
     call demand(chosen%days > 0 .and. whole(chosen%days), &
       'time: days must be positive and a whole number of time steps')
     call demand(abs(chosen%perturbation) < 10, 'physics: perturbation must be below 10 m/s')
-    call demand(chosen%sponge_days > 0, 'physics: sponge_days must be positive')
+    call demand(chosen%sponge_days >= 0, 'physics: sponge_days must be positive, or 0 for no sponge')
+    call demand(any(chosen%viscosity == [character(16) :: 'smagorinsky', 'background', 'none']), &
+      "physics: viscosity must be 'smagorinsky', 'background' or 'none'")
+    call demand(chosen%depth > 0 .and. chosen%gravity > 0 .and. chosen%reduced_gravity > 0, &
+      'physics: depth, gravity and reduced_gravity must be positive')
+    call demand(chosen%drag_coefficient >= 0, 'physics: drag_coefficient must not be negative')
     call demand(any(chosen%scheme == [character(16) :: 'none', 'prognostic', 'network']), &
       "meke: scheme must be 'none', 'prognostic' or 'network'")
-    call demand(chosen%khth >= 0, 'meke: khth must not be negative')
+    call demand(min(chosen%khth, chosen%khcoeff, chosen%gmcoeff, chosen%bgsrc, chosen%khth_fac, &
+      chosen%khmeke_fac, chosen%uscale) >= 0, &
+      'meke: khth, khcoeff, gmcoeff, bgsrc, khth_fac, khmeke_fac and uscale must not be negative')
+    call demand(min(chosen%alpha_rhines, chosen%alpha_eady, chosen%alpha_deform, chosen%alpha_frict, &
+      chosen%alpha_grid) >= 0, 'meke: the alphas must not be negative, 0 leaves a length out')
+    call demand(chosen%alpha_frict <= 0 .or. chosen%drag_coefficient > 0, &
+      'meke: alpha_frict must be 0 where drag_coefficient is')
     call demand(chosen%output_days > 0 .and. whole(chosen%output_days), &
       'output: interval_days must be positive and a whole number of time steps')
     call demand(chosen%stream_days > 0 .and. whole(chosen%stream_days), &

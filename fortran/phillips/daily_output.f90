@@ -3,11 +3,12 @@ module daily_output
   use netcdf, only: nf90_char, nf90_clobber, nf90_close, nf90_create, nf90_def_var, nf90_double, nf90_enddef, &
     nf90_float, nf90_global, nf90_netcdf4, nf90_put_att, nf90_put_var, nf90_sync, nf90_unlimited
   use configuration, only: settings
-  use constants, only: depth, dp, halo, layers
+  use constants, only: dp, halo, layers
   use domain, only: block
   use features, only: feature_fields, feature_names
   use gather, only: whole_field
   use netcdf_file, only: check, define_dimension, define_variable
+  use parameters, only: depth
   use state, only: model_state
   use time_step, only: stepper
   implicit none

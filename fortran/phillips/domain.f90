@@ -3,8 +3,9 @@ module domain
   use mpi_f08, only: MPI_Comm, MPI_Comm_rank, MPI_Comm_size, MPI_Comm_split, MPI_COMM_WORLD, &
     MPI_PROC_NULL
   use configuration, only: settings
-  use constants, only: beta, coriolis, dp, halo
+  use constants, only: dp, halo
   use failure, only: stop_all
+  use parameters, only: beta, coriolis
   implicit none
   private
   public :: decompose, block_range

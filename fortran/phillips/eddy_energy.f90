@@ -1,8 +1,9 @@
 !! Mesoscale eddy kinetic energy: its budget, and the diffusivity that it gives (Jansen et al. 2015; MOM6's MEKE).
 module eddy_energy
   use configuration, only: settings
-  use constants, only: beta, depth, dp, drag_coefficient, halo, reduced_gravity
+  use constants, only: dp, halo
   use domain, only: block
+  use parameters, only: beta, depth, drag_coefficient, reduced_gravity
   use state, only: model_state
   use thickness_diffusion, only: largest_diffusivity
   implicit none
@@ -10,10 +11,7 @@ module eddy_energy
   public :: new_eddy_scheme, deformation_radius, internal_speed, start_energy
 
   real(dp), parameter :: start_energy = 0.01_dp       !! from the jet, near the equilibrium [m2 s-2]
-  real(dp), parameter :: background_source = 1.0e-13_dp  !! [m2 s-3]
-  real(dp), parameter :: alpha = 0.15_dp              !! of the Rhines and Eady lengths
-  real(dp), parameter :: friction_length = depth / drag_coefficient  !! Lf [m]
-  real(dp), parameter :: least_ratio = 1.0e-4_dp
+  real(dp), parameter :: least_ratio = 1.0e-4_dp      !! of the energy at the bottom, and of the barotropic, to E
   real(dp), parameter :: steepest = 0.01_dp
 
   !> Diffusivities and what feeds the budget.
@@ -22,7 +20,10 @@ module eddy_energy
     real(dp), allocatable :: diffusivity(:, :)          !! of thickness, valid with one halo cell [m2 s-1]
     real(dp), allocatable, private :: mixing(:, :)      !! by the eddies alone, of E itself [m2 s-1]
     real(dp), allocatable, private :: new(:, :)
-    real(dp), private :: constant, most
+    type(settings), private :: chosen
+    real(dp), private :: most               !! diffusivity that the time step bears [m2 s-1]
+    real(dp), private :: per_friction_length  !! 1/Lf, Lf = H/CD [m-1]
+    real(dp), private :: rhines, eady, deform, frict, grid  !! 1/alpha of each length, 0: left out
   contains
     procedure :: diagnose
     procedure :: advance
@@ -38,11 +39,26 @@ contains
     scheme%prognostic = chosen%scheme == 'prognostic'
     scheme%fed = chosen%scheme /= 'none'
     scheme%active = scheme%fed .or. chosen%khth > 0
-    scheme%constant = chosen%khth
+    scheme%chosen = chosen
+    scheme%per_friction_length = drag_coefficient / depth
+    scheme%rhines = inverse(chosen%alpha_rhines)
+    scheme%eady = inverse(chosen%alpha_eady)
+    scheme%deform = inverse(chosen%alpha_deform)
+    scheme%frict = inverse(chosen%alpha_frict)
+    scheme%grid = inverse(chosen%alpha_grid)
     scheme%most = largest_diffusivity(b%dx, chosen%dt)
     associate (i => b%ni + halo, j => b%nj + halo, o => 1 - halo)
       allocate (scheme%diffusivity(o:i, o:j), scheme%mixing(o:i, o:j), scheme%new(o:i, o:j), source=0.0_dp)
     end associate
+
+  contains
+
+    pure real(dp) function inverse(alpha)
+      real(dp), intent(in) :: alpha
+
+      inverse = 0
+      if (alpha > 0) inverse = 1 / alpha
+    end function inverse
   end function new_eddy_scheme
 
   !> Speed of long internal gravity waves [m s-1].
@@ -68,31 +84,37 @@ contains
     type(block), intent(in) :: b
     type(model_state), intent(in) :: s
 
-    real(dp) :: radius, ratio, speed, eady
+    real(dp) :: radius, ratio, speed, eady, rate
     integer :: i, j
 
     do j = 0, b%nj + 1
       do i = 0, b%ni + 1
         radius = deformation_radius(s%h(i, j, 1), s%h(i, j, 2), b%f(j))
         if (self%fed) then
-          ratio = max((1 + 50 * radius / friction_length)**(-0.25_dp), least_ratio)
+          ratio = max((1 + 50 * radius * self%per_friction_length)**(-0.25_dp), least_ratio)
           speed = sqrt(2 * ratio * max(0.0_dp, s%eddy_energy(i, j)))
           eady = sqrt(squared_slope(b, s%h, i, j) * reduced_gravity / max(s%h(i, j, 1), s%h(i, j, 2)))
-          ! speed times the length L of 1/L = sum of 1/(alpha*length), Rhines sqrt(speed/beta), Eady speed/eady
-          self%mixing(i, j) = min(self%most, alpha * speed**2 / (sqrt(beta * speed) + eady + tiny(eady)))
+          ! speed/L of 1/L = sum of 1/(alpha*length): Rhines sqrt(speed/beta), Eady speed/eady, deformation, ...
+          rate = self%rhines * sqrt(beta * speed) + self%eady * eady &
+            + speed * (self%deform / radius + self%frict * self%per_friction_length + self%grid / b%dx)
+          self%mixing(i, j) = 0
+          if (rate > 0) self%mixing(i, j) = self%chosen%khcoeff * speed**2 / rate
         end if
         ! not where the grid resolves the deformation radius
-        self%diffusivity(i, j) = merge(0.0_dp, min(self%most, self%constant + self%mixing(i, j)), &
-          radius > 2 * b%dx)
+        self%diffusivity(i, j) = merge(0.0_dp, &
+          min(self%most, self%chosen%khth + self%chosen%khth_fac * self%mixing(i, j)), radius > 2 * b%dx)
+        self%mixing(i, j) = min(self%most, self%chosen%khmeke_fac * self%mixing(i, j))
       end do
     end do
   end subroutine diagnose
 
   !> One time step of the prognostic budget inside the block: source, diffusion, drag.
-  subroutine advance(self, b, dt, s)
+  subroutine advance(self, b, dt, release, s)
     class(eddy_scheme), intent(inout) :: self
     type(block), intent(in) :: b
     real(dp), intent(in) :: dt  !! time step [s]
+    real(dp), intent(in), contiguous :: release(1 - halo:, 1 - halo:)
+      !! potential energy that thickness diffusion releases, per area and density [m3 s-3]
     type(model_state), intent(inout) :: s
 
     real(dp) :: ratio, rate, bottom, source, spread
@@ -100,14 +122,13 @@ contains
 
     do j = 1, b%nj
       do i = 1, b%ni
-        source = background_source &
-          + reduced_gravity * self%diffusivity(i, j) * squared_slope(b, s%h, i, j) / depth
+        source = self%chosen%bgsrc + self%chosen%gmcoeff * release(i, j) / depth
         spread = 0.5_dp / b%dx**2 * (flow(i, j, i + 1, j) + flow(i, j, i - 1, j) + flow(i, j, i, j + 1) &
           + flow(i, j, i, j - 1))
         ratio = max((1 + 25 * deformation_radius(s%h(i, j, 1), s%h(i, j, 2), b%f(j)) &
-          / friction_length)**(-0.8_dp), least_ratio)
+          * self%per_friction_length)**(-0.8_dp), least_ratio)
         bottom = 0.5_dp * (s%u(i, j, 2)**2 + s%u(i - 1, j, 2)**2 + s%v(i, j, 2)**2 + s%v(i, j - 1, 2)**2)
-        rate = ratio * drag_coefficient / depth * sqrt(bottom + 2 * ratio * s%eddy_energy(i, j))
+        rate = ratio * drag_coefficient / depth * sqrt(bottom + 2 * ratio * s%eddy_energy(i, j) + self%chosen%uscale**2)
         self%new(i, j) = max(0.0_dp, s%eddy_energy(i, j) + dt * (source + spread)) / (1 + dt * rate)
       end do
     end do

@@ -1,10 +1,11 @@
 !! How the program ends when it cannot go on: one sentence on stderr and a non-zero exit code of all the ranks.
 module failure
   use, intrinsic :: iso_fortran_env, only: error_unit
-  use mpi_f08, only: MPI_Abort, MPI_Allreduce, MPI_Comm_rank, MPI_COMM_WORLD, MPI_Finalize, MPI_INTEGER, MPI_MIN
+  use mpi_f08, only: MPI_Abort, MPI_Allreduce, MPI_Comm_rank, MPI_COMM_WORLD, MPI_Finalize, MPI_INTEGER, MPI_LOGICAL, &
+    MPI_LOR, MPI_MIN
   implicit none
   private
-  public :: stop_all, stop_if_any, abort_run
+  public :: any_rank, stop_all, stop_if_any, abort_run
 
 contains
 
@@ -29,6 +30,13 @@ contains
     call MPI_Finalize()
     stop 1, quiet=.true.
   end subroutine stop_if_any
+
+  !> Whether something is so on any rank. Collective.
+  logical function any_rank(condition)
+    logical, intent(in) :: condition  !! on this rank
+
+    call MPI_Allreduce(condition, any_rank, 1, MPI_LOGICAL, MPI_LOR, MPI_COMM_WORLD)
+  end function any_rank
 
   !> End a run that this rank alone knows to be wrong.
   subroutine abort_run(message)

@@ -4,11 +4,12 @@ module inference
   use mpi_f08, only: MPI_Allreduce, MPI_COMM_WORLD, MPI_DOUBLE_PRECISION, MPI_IN_PLACE, MPI_SUM, MPI_Wtime
   use parslflow_client, only: PF_OK, store_client
   use configuration, only: settings
-  use constants, only: depth, dp, long
+  use constants, only: dp, long
   use domain, only: block
   use failure, only: stop_if_any
   use features, only: feature_fields
   use metrics, only: metric_log
+  use parameters, only: depth
   use state, only: model_state
   implicit none
   private
@@ -18,13 +19,13 @@ module inference
 
   !> Who runs the network, and what passes to and from it.
   type, public :: network
-    private
-    type(store_client) :: store
-    character(:), allocatable :: model
-    real(dp), allocatable :: features(:, :)    !! a row a cell
-    real(real32), allocatable :: answer(:)     !! ln(1 + EKE), EKE in m3 s-2
-    real(dp) :: scaling                        !! of Rd_dx: grid spacing over filter scale
-    real(dp) :: outside = 0, seconds = 0, slowest = 0, steps = 0
+    character(:), allocatable :: problem       !! what this rank's store said to the last question, or nothing
+    type(store_client), private :: store
+    character(:), allocatable, private :: model
+    real(dp), allocatable, private :: features(:, :)    !! a row a cell
+    real(real32), allocatable, private :: answer(:)     !! ln(1 + EKE), EKE in m3 s-2
+    real(dp), private :: scaling                        !! of Rd_dx: grid spacing over filter scale
+    real(dp), private :: outside = 0, seconds = 0, slowest = 0, steps = 0
   contains
     procedure :: predict
     procedure :: report
@@ -44,7 +45,7 @@ contains
     call stop_if_any(net%store%connect() /= PF_OK, net%store%message())
   end function open_network
 
-  !> Set the eddy energy inside the block; collective.
+  !> Set the eddy energy inside the block, or `problem`.
   subroutine predict(self, b, fields, s)
     class(network), intent(inout) :: self
     type(block), intent(in) :: b
@@ -60,7 +61,11 @@ contains
     end do
     self%features(:, 4) = self%features(:, 4) * self%scaling
     error = self%store%infer(self%model, self%features, self%answer)
-    call stop_if_any(error /= PF_OK, self%store%message())
+    self%problem = ''
+    if (error /= PF_OK) then
+      self%problem = self%store%message()
+      return
+    end if
     n = 0
     do j = 1, b%nj
       do i = 1, b%ni

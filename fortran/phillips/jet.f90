@@ -1,13 +1,15 @@
 !! The start of the case: a balanced baroclinic jet with noise on it.
 module jet
-  use constants, only: coriolis, beta, depth, dp, halo, layers, pi, reduced_gravity
+  use constants, only: dp, halo, layers, pi
   use domain, only: block
+  use parameters, only: beta, coriolis, depth, reduced_gravity
   use state, only: model_state
   implicit none
   private
   public :: jet_interface, start_from_jet
 
-  real(dp), parameter :: mean_interface = -500.0_dp, amplitude = 300.0_dp, width = 2.0e5_dp  ! [m]
+  real(dp), parameter, public :: mean_interface = -500.0_dp  !! [m]
+  real(dp), parameter :: amplitude = 300.0_dp, width = 2.0e5_dp  !! [m]
 
 contains
 

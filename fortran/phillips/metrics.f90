@@ -50,6 +50,11 @@ contains
     if (.not. self%active .or. rank /= 0) return
     call self%flow%set('day', day)
     call self%flow%set('kinetic_energy', now%kinetic_energy)
+    call self%flow%set('potential_energy', now%potential_energy)
+    call self%flow%set('sponge_power', now%work%sponge)
+    call self%flow%set('drag_power', now%work%drag)
+    call self%flow%set('viscous_power', now%work%viscous)
+    call self%flow%set('diffusion_power', now%work%diffusion)
     if (self%has_eddies) call self%flow%set('eddy_energy', now%eddy_energy)
     call self%flow%set('mass_error', now%mass_error)
     call self%flow%set('max_speed', now%max_speed)

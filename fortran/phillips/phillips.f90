@@ -3,17 +3,19 @@ program phillips
   use, intrinsic :: iso_fortran_env, only: output_unit
   use mpi_f08, only: MPI_Finalize, MPI_Init
   use configuration, only: read_settings, settings
-  use constants, only: dp, depth
+  use constants, only: dp
   use daily_output, only: create_output, output_file
   use diagnostics, only: figures, measure
   use domain, only: block, decompose
   use eddy_energy, only: start_energy
-  use failure, only: stop_all
+  use energy_budget, only: powers
+  use failure, only: any_rank, stop_all, stop_if_any
   use features, only: feature_fields, new_features
   use halo_exchange, only: exchange, field
   use inference, only: network, open_network
   use jet, only: start_from_jet
   use metrics, only: metric_log, open_log
+  use parameters, only: depth, set_parameters
   use restart, only: read_restart, write_restart
   use state, only: model_state, new_state
   use tile_stream, only: open_stream, stream
@@ -34,12 +36,15 @@ program phillips
   type(network) :: net
   type(metric_log) :: log
   type(figures) :: now
-  logical :: writes, streams, asks
+  type(powers) :: work
+  logical :: writes, streams, asks, checks
   integer :: n, last
+  integer :: number  !! of the step, counted from the start of the case
 
   call MPI_Init()
   if (command_argument_count() /= 1) call stop_all('one argument is wanted: the path of a namelist file.')
   chosen = read_settings(command_argument(1))
+  call set_parameters(chosen)
   b = decompose(chosen)
   log = open_log(chosen, b%rank)
   s = new_state(b)
@@ -52,7 +57,7 @@ program phillips
     call read_restart(b, chosen, s)
   end if
   call exchange(b, [field(s%h), field(s%u), field(s%v, on_v=.true.), field(s%eddy_energy)])
-  now = measure(b, chosen%dt, s)
+  now = measure(b, chosen%dt, s, work)
   if (.not. (now%finite .and. now%wave_cfl < largest_wave_cfl)) call stop_unstable()
 
   writes = chosen%file /= ''
@@ -61,17 +66,25 @@ program phillips
   if (writes) output = create_output(b, chosen)
   if (streams) tiles = open_stream(chosen)
   if (asks) net = open_network(b, chosen)
+  if (streams .and. s%unsent) call send_tiles()
 
   last = chosen%steps(chosen%days)
   do n = 1, last
     if (asks) then
       call fields%compute(b, s)
       call net%predict(b, fields, s)
+      call keep_and_stop(net%problem)
       call exchange(b, [field(s%eddy_energy)])
     end if
-    call model%step(b, s)
-    if (every(chosen%steps(1.0_dp) / checks_a_day) .or. n == last) then
-      now = measure(b, chosen%dt, s)
+    number = nint(s%time / chosen%dt) + 1
+    checks = every(chosen%steps(1.0_dp) / checks_a_day) .or. n == last
+    if (checks) then
+      call model%step(b, s, work)
+    else
+      call model%step(b, s)
+    end if
+    if (checks) then
+      now = measure(b, chosen%dt, s, work)
       call log%add_flow(b%rank, s%day(), now)
       if (.not. (now%finite .and. now%thinnest > 0 .and. now%cfl < largest_cfl)) call stop_unstable()
     end if
@@ -91,7 +104,7 @@ contains
   logical function every(steps)
     integer, intent(in) :: steps
 
-    every = mod(nint(s%time / chosen%dt), max(1, steps)) == 0
+    every = mod(number, max(1, steps)) == 0
   end function every
 
   !> Write and send what is due.
@@ -101,12 +114,33 @@ contains
     write_now = writes .and. every(chosen%steps(chosen%output_days))
     send_now = streams .and. every(chosen%steps(chosen%stream_days))
     if (.not. (write_now .or. send_now)) return
+    if (write_now) then
+      call fields%compute(b, s)
+      call output%write(b, s, model, fields)
+    end if
+    if (send_now) call send_tiles()
+  end subroutine export
+
+  !> Send the tiles of this state; where the store does not take them the restart says so.
+  subroutine send_tiles()
+
     call fields%compute(b, s)
-    if (write_now) call output%write(b, s, model, fields)
-    if (.not. send_now) return
     call fields%fill_halo(b)
     call tiles%send(b, s, fields)
-  end subroutine export
+    s%unsent = any_rank(tiles%problem /= '')
+    call keep_and_stop(tiles%problem)
+  end subroutine send_tiles
+
+  !> End a run whose store has failed on any rank, with a restart to go on from; collective.
+  subroutine keep_and_stop(problem)
+    character(*), intent(in) :: problem  !! this rank's sentence, or nothing
+
+    if (.not. any_rank(problem /= '')) return
+    call write_restart(b, chosen, s)
+    if (writes) call output%close(b)
+    call stop_if_any(problem /= '', problem(:max(0, len_trim(problem) - 1))//'; the state of day ' &
+      //decimal(s%day())//' is in '//trim(chosen%restart_out)//', go on from there.')
+  end subroutine keep_and_stop
 
   !> One line about the day just ended.
   subroutine progress()

@@ -2,7 +2,8 @@
 module restart
   use, intrinsic :: iso_c_binding, only: c_char, c_int, c_null_char
   use netcdf, only: nf90_clobber, nf90_close, nf90_create, nf90_double, nf90_enddef, nf90_get_att, nf90_get_var, &
-    nf90_global, nf90_inq_varid, nf90_netcdf4, nf90_noerr, nf90_nowrite, nf90_open, nf90_put_att, nf90_put_var
+    nf90_global, nf90_inq_varid, nf90_inquire_attribute, nf90_netcdf4, nf90_noerr, nf90_nowrite, nf90_open, &
+    nf90_put_att, nf90_put_var
   use configuration, only: settings
   use constants, only: dp, halo, layers
   use domain, only: block
@@ -42,6 +43,7 @@ contains
       call check(nf90_put_att(id, nf90_global, 'dt', chosen%dt), path)
       call check(nf90_put_att(id, nf90_global, 'time', s%time), path)
       call check(nf90_put_att(id, nf90_global, 'past', s%past), path)
+      if (s%unsent) call check(nf90_put_att(id, nf90_global, 'unsent', 1), path)
       dims = [define_dimension(id, path, 'x', b%nx), define_dimension(id, path, 'y', b%ny), &
         define_dimension(id, path, 'layer', layers)]
       h = define('h', dims, 'm', 'layer thickness')
@@ -118,6 +120,7 @@ contains
       call stop_all('the restart '//path//' has '//trim(grids))
     end if
     if (abs(dt - chosen%dt) > 0) s%past = 0
+    s%unsent = nf90_inquire_attribute(id, nf90_global, 'unsent') == nf90_noerr
 
     call get('h', s%h)
     call get('u', s%u)

@@ -1,9 +1,10 @@
 !! The only forcing: the zonal mean of the interface is drawn back to that of the jet.
 module sponge
   use mpi_f08, only: MPI_Allreduce, MPI_IN_PLACE, MPI_INTEGER8, MPI_SUM
-  use constants, only: day_length, depth, dp, halo, long
+  use constants, only: day_length, dp, halo, long
   use domain, only: block
   use jet, only: jet_interface
+  use parameters, only: depth
   implicit none
   private
   public :: new_sponge
@@ -25,10 +26,12 @@ contains
   function new_sponge(b, dt, time_scale) result(forcing)
     type(block), intent(in) :: b
     real(dp), intent(in) :: dt           !! time step [s]
-    real(dp), intent(in) :: time_scale   !! [days]
+    real(dp), intent(in) :: time_scale   !! [days], 0: no sponge
     type(sponge_forcing) :: forcing
 
     allocate (forcing%target_interface(1 - halo:b%nj + halo), source=jet_interface(b))
+    forcing%share = 0
+    if (.not. time_scale > 0) return
     forcing%share = dt / (time_scale * day_length)
     forcing%share = forcing%share / (1 + forcing%share)
   end function new_sponge
@@ -43,6 +46,7 @@ contains
     real(dp) :: interface_height, w
     integer :: i, j
 
+    if (.not. self%share > 0) return
     do j = 1, b%nj
       total(j) = 0
       do i = 1, b%ni

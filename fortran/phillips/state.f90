@@ -16,6 +16,7 @@ module state
       !! advective tendencies of this step and the two before, slots `order(1:3)` [m s-2]
     integer :: order(3) = [1, 2, 3]
     integer :: past = 0                           !! tendencies of earlier steps that are known
+    logical :: unsent = .false.                   !! the store did not take the tiles of this time
   contains
     procedure :: day
   end type model_state

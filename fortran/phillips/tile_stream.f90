@@ -14,10 +14,10 @@ module tile_stream
 
   !> Where the tiles go, and how many times were sent.
   type, public :: stream
-    private
-    type(store_client) :: store
-    character(:), allocatable :: list, run
-    integer :: times = 0
+    character(:), allocatable :: problem  !! why this rank's last tile was not sent, or nothing
+    type(store_client), private :: store
+    character(:), allocatable, private :: list, run
+    integer, private :: times = 0
   contains
     procedure :: send
     procedure :: finish
@@ -35,7 +35,7 @@ contains
     call stop_if_any(tiles%store%connect() /= PF_OK, tiles%store%message())
   end function open_stream
 
-  !> Send this time's tiles; collective. The name is unique and sorts by time, so sending it twice changes nothing.
+  !> Send this rank's tile of this time, or set `problem`. The name is unique and sorts by time, so sending it twice changes nothing.
   subroutine send(self, b, s, fields)
     class(stream), intent(inout) :: self
     type(block), intent(in) :: b
@@ -66,9 +66,12 @@ contains
     call add('ranks', b%ranks)
     if (error == PF_OK) error = tile%add_metadata('day', s%day())
     if (error == PF_OK) error = tile%add_metadata('run', self%run)
-    call stop_if_any(error /= PF_OK, tile%message())
-    error = self%store%put_dataset_to_list(self%list, tile)
-    call stop_if_any(error /= PF_OK, self%store%message())
+    self%problem = ''
+    if (error /= PF_OK) then
+      self%problem = tile%message()
+    else if (self%store%put_dataset_to_list(self%list, tile) /= PF_OK) then
+      self%problem = self%store%message()
+    end if
     call tile%free()
     self%times = self%times + 1
 

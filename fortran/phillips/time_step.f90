@@ -5,12 +5,14 @@
 module time_step
   use barotropic, only: barotropic_mode, new_barotropic
   use configuration, only: settings
-  use constants, only: depth, dp, drag_coefficient, halo, layers, reduced_gravity
+  use constants, only: dp, halo, layers
   use continuity, only: continuity_scheme, new_continuity
   use domain, only: block
   use eddy_energy, only: eddy_scheme, new_eddy_scheme
+  use energy_budget, only: face_work, interface_energy, powers
   use halo_exchange, only: exchange, field
   use momentum, only: momentum_scheme, new_momentum
+  use parameters, only: depth, drag_coefficient, reduced_gravity
   use sponge, only: new_sponge, sponge_forcing
   use state, only: model_state
   use thickness_diffusion, only: diffuse_interface
@@ -37,9 +39,10 @@ module time_step
     real(dp), allocatable, private :: u_slow(:, :), v_slow(:, :)   !! its depth mean [m s-1]
     real(dp), allocatable, private :: friction_u(:, :, :), friction_v(:, :, :)  !! [m s-2]
     real(dp), allocatable, private :: rise(:, :)                !! of the interface by diffusion [m]
+    real(dp), allocatable, private :: release(:, :)             !! potential energy that it gives up [m3 s-3]
   contains
     procedure :: step
-    procedure, private :: predict, correct
+    procedure, private :: predict, correct, drag_work
   end type stepper
 
 contains
@@ -53,34 +56,41 @@ contains
     model%eddies = new_eddy_scheme(b, chosen)
     model%mode = new_barotropic(b, chosen%dt)
     model%momentum = new_momentum(b)
-    model%viscosity = new_viscosity(b, chosen%dt, chosen%smagorinsky)
+    model%viscosity = new_viscosity(b, chosen%dt, trim(chosen%viscosity))
     model%continuity = new_continuity(b)
     model%sponge = new_sponge(b, chosen%dt, chosen%sponge_days)
     associate (i => b%ni + halo, j => b%nj + halo, o => 1 - halo)
       allocate (model%u(o:i, o:j, layers), model%v(o:i, o:j, layers), model%friction_u(o:i, o:j, layers), &
         model%friction_v(o:i, o:j, layers), source=0.0_dp)
-      allocate (model%u_slow(o:i, o:j), model%v_slow(o:i, o:j), model%rise(o:i, o:j), source=0.0_dp)
+      allocate (model%u_slow(o:i, o:j), model%v_slow(o:i, o:j), model%rise(o:i, o:j), model%release(o:i, o:j), &
+        source=0.0_dp)
     end associate
   end function new_stepper
 
   !> Advance the state by one time step; its halos are valid before and after.
-  subroutine step(self, b, s)
+  subroutine step(self, b, s, work)
     class(stepper), intent(inout), target :: self
     type(block), intent(in) :: b
     type(model_state), intent(inout), target :: s
+    type(powers), intent(inout), optional :: work  !! of the processes in this step; measured if present
     integer :: i, j
 
     if (self%eddies%active) then
       call self%eddies%diagnose(b, s)
-      call diffuse_interface(b, self%dt, s%h(:, :, 2), self%eddies%diffusivity, self%rise)
-      if (self%eddies%prognostic) call self%eddies%advance(b, self%dt, s)
+      call diffuse_interface(b, self%dt, s%h(:, :, 2), self%eddies%diffusivity, self%rise, self%release)
+      if (self%eddies%prognostic) call self%eddies%advance(b, self%dt, self%release, s)
     end if
     s%order = cshift(s%order, -1)
     call depth_mean(b, s%h, s%u, s%v, self%mode%u, self%mode%v)
     call self%momentum%advect(b, s%h, s%u, s%v, self%mode%u, self%mode%v, &
       s%du(:, :, :, s%order(1)), s%dv(:, :, :, s%order(1)))
-    call self%viscosity%friction(b, s%h, s%u, s%v, self%friction_u, self%friction_v)
+    if (self%viscosity%active) call self%viscosity%friction(b, s%h, s%u, s%v, self%friction_u, self%friction_v)
     call self%predict(b, s)
+    if (present(work)) then
+      work%diffusion = -sum(self%release(1:b%ni, 1:b%nj))
+      work%viscous = face_work(b, s%h, s%u, s%v, self%friction_u, self%friction_v)
+      work%drag = self%drag_work(b, s)
+    end if
     call self%mode%advance(b, self%dt)
     call self%correct(b, s)
     call exchange(b, [field(s%u), field(s%v, on_v=.true.), field(self%mode%uh_mean), &
@@ -94,7 +104,9 @@ contains
         end do
       end do
     end if
+    if (present(work)) work%sponge = -interface_energy(b, s%h(:, :, 2)) / self%dt
     call self%sponge%restore(b, s%h)
+    if (present(work)) work%sponge = work%sponge + interface_energy(b, s%h(:, :, 2)) / self%dt
     call exchange(b, [field(s%h), field(s%eddy_energy)])
     s%past = min(s%past + 1, 2)
     s%time = s%time + self%dt
@@ -126,8 +138,7 @@ contains
         do i = 1, b%ni
           upper = 0.5_dp * (h(i, j, 1) + h(i + 1, j, 1))
           lower = 0.5_dp * (h(i, j, 2) + h(i + 1, j, 2))
-          drag = drag_coefficient / lower * sqrt(u(i, j, 2)**2 + tidal_speed**2 &
-            + (0.25_dp * (v(i, j, 2) + v(i + 1, j, 2) + (v(i, j - 1, 2) + v(i + 1, j - 1, 2))))**2)
+          drag = drag_rate(lower, u(i, j, 2), v(i, j, 2) + v(i + 1, j, 2) + (v(i, j - 1, 2) + v(i + 1, j - 1, 2)))
           self%u(i, j, 2) = (self%u(i, j, 2) - press * (h(i + 1, j, 2) - h(i, j, 2))) / (1 + self%dt * drag)
           self%u_slow(i, j) = (upper * self%u(i, j, 1) + lower * self%u(i, j, 2)) / (upper + lower)
           self%mode%force_u(i, j) = (self%u_slow(i, j) - self%mode%u(i, j)) / self%dt
@@ -138,8 +149,7 @@ contains
         do i = 1, b%ni
           upper = 0.5_dp * (h(i, j, 1) + h(i, j + 1, 1))
           lower = 0.5_dp * (h(i, j, 2) + h(i, j + 1, 2))
-          drag = drag_coefficient / lower * sqrt(v(i, j, 2)**2 + tidal_speed**2 &
-            + (0.25_dp * (u(i, j, 2) + u(i, j + 1, 2) + (u(i - 1, j, 2) + u(i - 1, j + 1, 2))))**2)
+          drag = drag_rate(lower, v(i, j, 2), u(i, j, 2) + u(i, j + 1, 2) + (u(i - 1, j, 2) + u(i - 1, j + 1, 2)))
           self%v(i, j, 2) = (self%v(i, j, 2) - press * (h(i, j + 1, 2) - h(i, j, 2))) / (1 + self%dt * drag)
           self%v_slow(i, j) = (upper * self%v(i, j, 1) + lower * self%v(i, j, 2)) / (upper + lower)
           self%mode%force_v(i, j) = (self%v_slow(i, j) - self%mode%v(i, j)) / self%dt
@@ -147,6 +157,43 @@ contains
       end do
     end associate
   end subroutine predict
+
+  !> Rate at which the bottom drags the lower layer [s-1].
+  pure real(dp) function drag_rate(thickness, along, four_across)
+    real(dp), intent(in) :: thickness    !! of the layer at the face [m]
+    real(dp), intent(in) :: along        !! velocity at the face [m s-1]
+    real(dp), intent(in) :: four_across  !! sum of the four nearest of the other component [m s-1]
+
+    drag_rate = drag_coefficient / thickness * sqrt(along**2 + tidal_speed**2 + (0.25_dp * four_across)**2)
+  end function drag_rate
+
+  !> Work of the bottom drag in the step whose velocities are predicted [m3 s-3].
+  pure real(dp) function drag_work(self, b, s)
+    class(stepper), intent(in) :: self
+    type(block), intent(in) :: b
+    type(model_state), intent(in) :: s
+
+    real(dp) :: lower
+    integer :: i, j
+
+    drag_work = 0
+    associate (u => s%u, v => s%v, h => s%h)
+      do j = 1, b%nj
+        do i = 1, b%ni
+          lower = 0.5_dp * (h(i, j, 2) + h(i + 1, j, 2))
+          drag_work = drag_work - lower * u(i, j, 2) * self%u(i, j, 2) * drag_rate(lower, u(i, j, 2), &
+            v(i, j, 2) + v(i + 1, j, 2) + (v(i, j - 1, 2) + v(i + 1, j - 1, 2)))
+        end do
+      end do
+      do j = 1, b%nj_v
+        do i = 1, b%ni
+          lower = 0.5_dp * (h(i, j, 2) + h(i, j + 1, 2))
+          drag_work = drag_work - lower * v(i, j, 2) * self%v(i, j, 2) * drag_rate(lower, v(i, j, 2), &
+            u(i, j, 2) + u(i, j + 1, 2) + (u(i - 1, j, 2) + u(i - 1, j + 1, 2)))
+        end do
+      end do
+    end associate
+  end function drag_work
 
   !> Put the depth mean that the sub-steps reached in the place of the predicted one.
   subroutine correct(self, b, s)

@@ -1,7 +1,8 @@
 !! Biharmonic viscosity in stress-tensor form with Smagorinsky's coefficient (Griffies and Hallberg 2000).
 module viscosity
-  use constants, only: coriolis, beta, dp, halo, layers
+  use constants, only: dp, halo, layers
   use domain, only: block
+  use parameters, only: beta, coriolis
   implicit none
   private
   public :: new_viscosity
@@ -13,6 +14,7 @@ module viscosity
   !> Coefficients and the work arrays of one layer.
   type, public :: viscosity_scheme
     private
+    logical, public :: active   !! else there is no friction
     real(dp) :: background, linear, quadratic, most
     real(dp), allocatable :: tension(:, :), shear(:, :), u_laplacian(:, :), v_laplacian(:, :)
     real(dp), allocatable :: stress_h(:, :), stress_q(:, :)  !! thickness times stress [m3 s-2]
@@ -22,20 +24,21 @@ module viscosity
 
 contains
 
-  function new_viscosity(b, dt, smagorinsky) result(scheme)
+  function new_viscosity(b, dt, kind) result(scheme)
     type(block), intent(in) :: b
-    real(dp), intent(in) :: dt              !! time step [s]
-    logical, intent(in) :: smagorinsky      !! or the background alone
+    real(dp), intent(in) :: dt            !! time step [s]
+    character(*), intent(in) :: kind      !! 'smagorinsky', or 'background' alone, or 'none'
     type(viscosity_scheme) :: scheme
 
     scheme%background = background_speed * b%dx**3
     scheme%linear = 0
     scheme%quadratic = 0
-    if (smagorinsky) then
+    if (kind == 'smagorinsky') then
       scheme%linear = smagorinsky_constant * b%dx**4
       scheme%quadratic = b%dx**6 * (coriolis + beta * b%ny * b%dx) / (5 * bounding_speed**2)
     end if
     scheme%most = b%dx**4 / (80 * dt)
+    scheme%active = kind /= 'none'
     associate (i => b%ni + halo, j => b%nj + halo, o => 1 - halo)
       allocate (scheme%tension(o:i, o:j), scheme%shear(o:i, o:j), scheme%u_laplacian(o:i, o:j), &
         scheme%v_laplacian(o:i, o:j), scheme%stress_h(o:i, o:j), scheme%stress_q(o:i, o:j), source=0.0_dp)
