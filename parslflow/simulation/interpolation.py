@@ -117,7 +117,7 @@ def refine(state: State, factor: int) -> State:
     """``state`` with every cell cut into ``factor`` by ``factor``.
 
     Thickness and eddy energy are linear in each cell with slopes limited by van Leer's (1977, J.
-    Comput. Phys. 23, 276) monotonized central difference. Transport through the faces is linear
+    Comput. Phys. 23, 263) monotonized central difference. Transport through the faces is linear
     along them; inside a cell it is the polynomial of least degree whose divergence is the same
     everywhere (Balsara 2001, J. Comput. Phys. 174, 614).
     """
