@@ -36,6 +36,7 @@ from parslflow.sites import Site
 from parslflow.store.stream import Stream
 
 simulate = python_app(stages.run, executors=["simulation"])
+interpolate = python_app(stages.run, executors=["sampling"])
 train = python_app(stages.run, executors=["training"])
 prepare = python_app(stages.run, executors=["training"])
 assemble = python_app(stages.run, executors=["training"])
@@ -79,21 +80,31 @@ class Stages:
         }
         return self._send(serve, self._call("serve", "store", "store", inputs))
 
-    def spin_up(self, case: str) -> Future[Record]:
-        """Run ``case`` ("high" or "low") from the jet into turbulence."""
-        high = case == "high"
-        grid: Grid = self._experiment.high if high else self._experiment.low
+    def spin_up(self, case: str, grid: Grid, start: Record | None) -> Future[Record]:
+        """Run ``case`` ("high" or "low") into turbulence on ``grid``, from ``start`` or the jet."""
+        own = grid == (self._experiment.high if case == "high" else self._experiment.low)
         return self._once(
             simulate,
             self._simulation(
                 "spinup",
-                f"spinup-{case}",
+                f"spinup-{case}" if own else f"spinup-{case}-{_cells(grid)}",
                 grid,
                 days=grid.spinup_days,
-                meke="none" if high else "prognostic",
+                restart=_file(start, RESTART) if start else None,
+                meke="prognostic" if own and case == "low" else "none",
                 cache=self._cache,
             ),
         )
+
+    def interpolate(self, case: str, grid: Grid, start: Record) -> Future[Record]:
+        """Take the state of ``start`` to ``grid``."""
+        name = f"interpolate-{case}-{_cells(grid)}"
+        inputs = {
+            "restart": _file(start, RESTART),
+            "grid": grid.grid,
+            "output": self._run.simulations / name / RESTART,
+        }
+        return self._once(interpolate, self._call("interpolate", "interpolate", name, inputs))
 
     def run_base(self, start: Record) -> Future[Record]:
         """Run High from ``start`` with daily output: the base data."""
@@ -341,3 +352,8 @@ class Stages:
 def _file(record: Record, name: str) -> Path:
     """The file called ``name`` that a stage wrote."""
     return next(artifact.path for artifact in record.wrote if artifact.path.name == name)
+
+
+def _cells(grid: Grid) -> str:
+    """What a grid is called by: its cells, such as 60x80."""
+    return "{}x{}".format(*grid.grid)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 from typing import Any
 from typing import Literal
 from typing import Self
+from typing import get_args
 
 from pydantic import BaseModel
 from pydantic import ConfigDict
@@ -34,25 +36,19 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Grid(Section):
-    """What the two Phillips cases have in common."""
+class Resolution(Section):
+    """The cells and steps of a simulation, and the ranks that share them."""
 
     grid: Pair
     """Cells in x and y."""
-    spacing: PositiveFloat
-    """Width of a cell, m."""
     time_step: PositiveFloat
     """Dynamics step, s."""
     layout: Pair
     """MPI ranks in x and y; each must divide its side of the grid."""
-    perturbation: PositiveFloat = 1e-3
-    """Velocity scale of the noise on the initial jet, m/s."""
-    spinup_days: PositiveInt
-    """Days from the jet to the state that the runs start from."""
 
     @property
     def ranks(self) -> int:
-        """How many MPI ranks the case runs on."""
+        """How many MPI ranks the simulation runs on."""
         return self.layout[0] * self.layout[1]
 
     @model_validator(mode="after")
@@ -62,6 +58,56 @@ class Grid(Section):
                 raise ValueError(
                     f"{cells} cells in {side} cannot be divided among {ranks} ranks: choose a "
                     f"layout whose {side} divides {cells}"
+                )
+        return self
+
+
+class CoarserSpinup(Resolution):
+    """A part of the spin-up on a coarser grid of the same domain."""
+
+    days: PositiveInt
+    """Days on this grid."""
+
+
+class Grid(Resolution):
+    """What the two Phillips cases have in common."""
+
+    spacing: PositiveFloat
+    """Width of a cell, m."""
+    perturbation: PositiveFloat = 1e-3
+    """Velocity scale of the noise on the initial jet, m/s."""
+    spinup: tuple[CoarserSpinup, ...] = ()
+    """Coarser grids that turbulence comes up on first, the coarsest first."""
+    spinup_days: PositiveInt
+    """Days on the case's own grid, from the jet or the last coarser grid, to the state that the
+    runs start from."""
+
+    @property
+    def spinup_grids(self) -> list[Grid]:
+        """The grids that the case is spun up on, its own last, each with its ``spinup_days``."""
+        coarser = [
+            Grid(
+                grid=step.grid,
+                spacing=self.spacing * self.grid[0] / step.grid[0],
+                time_step=step.time_step,
+                layout=step.layout,
+                perturbation=self.perturbation,
+                spinup_days=step.days,
+            )
+            for step in self.spinup
+        ]
+        return [*coarser, self]
+
+    @model_validator(mode="after")
+    def _grids_refine_one_another(self) -> Self:
+        grids = [step.grid for step in self.spinup] + [self.grid]
+        for (nx, ny), (next_nx, next_ny) in pairwise(grids):
+            factor, left = divmod(next_nx, nx)
+            if factor < 2 or left or next_ny != factor * ny:
+                raise ValueError(
+                    f"spin-up cannot go from {nx} by {ny} cells to {next_nx} by {next_ny}: choose "
+                    "coarser grids, the coarsest first, whose sides go into the next one's the "
+                    "same whole number of times"
                 )
         return self
 
@@ -258,6 +304,5 @@ def _keys(location: tuple[int | str, ...]) -> list[str]:
     """The keys that the table at ``location`` knows."""
     model: Any = Experiment
     for part in location:
-        field = model.model_fields[str(part)]
-        model = field.annotation
+        model = get_args(model)[0] if isinstance(part, int) else model.model_fields[part].annotation
     return list(model.model_fields)

@@ -14,14 +14,18 @@ from typing import Protocol
 
 from parslflow.errors import ParslflowError
 from parslflow.experiment import Experiment
+from parslflow.experiment import Grid
 from parslflow.records import Record
 
 
 class Stages(Protocol):
     """What the loop can ask for. Each call returns at once; its record comes when it is done."""
 
-    def spin_up(self, case: str) -> Future[Record]:
-        """Run ``case`` ("high" or "low") from the jet into turbulence."""
+    def spin_up(self, case: str, grid: Grid, start: Record | None) -> Future[Record]:
+        """Run ``case`` ("high" or "low") into turbulence on ``grid``, from ``start`` or the jet."""
+
+    def interpolate(self, case: str, grid: Grid, start: Record) -> Future[Record]:
+        """Take the state of ``start`` to ``grid``."""
 
     def run_base(self, start: Record) -> Future[Record]:
         """Run High from ``start`` with daily output: the base data."""
@@ -119,9 +123,9 @@ def run(
         rolled_back: a model version that is deployed whatever its test loss; nothing is learned
             after it.
     """
-    spun_up = stages.spin_up("high").result()
+    spun_up = _spin_up("high", experiment.high, stages).result()
     base_future = stages.run_base(spun_up)
-    low_future = stages.spin_up("low")
+    low_future = _spin_up("low", experiment.low, stages)
     base = base_future.result()
     prepared = stages.prepare(base).result()
 
@@ -165,3 +169,13 @@ def run(
     network_run = stages.run_low(low, chosen, model).result()
     stages.draw(prepared, base, high, meke_future.result(), network_run).result()
     return Outcome(decisions, models, batches, deployed=chosen)
+
+
+def _spin_up(case: str, own: Grid, stages: Stages) -> Future[Record]:
+    """Run ``case`` into turbulence, on its coarser grids first; not waited for is the last run."""
+    first, *finer = own.spinup_grids
+    run = stages.spin_up(case, first, None)
+    for grid in finer:
+        start = stages.interpolate(case, grid, run.result()).result()
+        run = stages.spin_up(case, grid, start)
+    return run

@@ -55,6 +55,15 @@ def test_an_unknown_site_ends_with_one_sentence(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_interpolation_of_no_restart_is_refused(tmp_path: Path) -> None:
+    arguments = ["interpolate", "none.nc", "--grid", "60", "80", "--out", "out.nc"]
+    answer = parslflow(*arguments, folder=tmp_path)
+    assert answer.returncode == 2
+    assert "none.nc is no restart" in answer.stderr
+    assert answer.stderr.count("\n") == 1
+    assert "no whole number" in parslflow(*arguments[:3], "0", "1", folder=tmp_path).stderr
+
+
 def test_lineage_of_no_run_is_refused(tmp_path: Path) -> None:
     answer = parslflow("lineage", tmp_path, folder=tmp_path)
     assert answer.returncode == 2

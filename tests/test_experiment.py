@@ -67,6 +67,44 @@ def test_a_mistake_is_named_in_one_sentence(
         assert word in message
 
 
+STEP = "grid = [{}]\ntime_step = 1800.0\nlayout = [1, {}]\ndays = 9\n"
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ([("60, 80", 3)], ["high.spinup.0", "80 cells in y", "3 ranks"]),
+        ([("60, 60", 2)], ["'high'", "60 by 60 cells to 120 by 160", "whole number of times"]),
+        ([("80, 160", 2)], ["80 by 160 cells to 120 by 160"]),
+        ([("90, 120", 2)], ["90 by 120 cells to 120 by 160"]),
+        ([("120, 160", 2)], ["120 by 160 cells to 120 by 160"]),
+        ([("60, 80", 2), ("30, 40", 2)], ["60 by 80 cells to 30 by 40", "the coarsest first"]),
+        ([("60, 80", "2]\ndayz = [1")], ["high.spinup.0.dayz", "did you mean 'days'?"]),
+    ],
+)
+def test_coarser_grids_that_do_not_fit_are_named(
+    tmp_path: Path, steps: list[tuple[str, int | str]], words: list[str]
+) -> None:
+    text = "".join("[[high.spinup]]\n" + STEP.format(*step) for step in steps)
+    path = edited(tmp_path, "[low]", text + "[low]")
+    with pytest.raises(UsageError) as raised:
+        experiment.load(path)
+    for word in words:
+        assert word in str(raised.value)
+
+
+def test_the_paper_s_case_is_spun_up_on_three_grids_of_one_domain(tmp_path: Path) -> None:
+    paper = experiment.load(CONFIGS / "paper.toml")
+    grids = paper.high.spinup_grids
+    assert [grid.grid for grid in grids] == [(60, 80), (120, 160), (240, 320)]
+    assert [grid.spacing for grid in grids] == [20e3, 10e3, 5e3]
+    assert grids[-1] == paper.high
+    assert paper.low.spinup_grids == [paper.low]
+    path = tmp_path / "again.toml"
+    path.write_text(tomlkit.dumps(paper.model_dump(mode="json", exclude_none=True)))
+    assert experiment.load(path) == paper
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.toml cannot be read"):
         experiment.load(tmp_path / "none.toml")

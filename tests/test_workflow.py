@@ -10,7 +10,9 @@ import pytest
 from parslflow import experiment
 from parslflow import workflow
 from parslflow.errors import ParslflowError
+from parslflow.experiment import CoarserSpinup
 from parslflow.experiment import Experiment
+from parslflow.experiment import Grid
 from parslflow.records import Artifact
 from parslflow.records import Record
 from parslflow.workflow import Decision
@@ -73,6 +75,27 @@ def test_a_network_that_is_good_at_once_is_deployed_without_new_data() -> None:
     assert outcome.batches == []
     assert not any(asked.startswith("stream") for asked in stages.asked)
     assert "deploy EKE-Bottleneck-0 train-EKE-Bottleneck-0" in stages.asked
+
+
+def test_spin_up_goes_through_the_coarser_grids(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Grid, "__str__", lambda grid: "{}x{}".format(*grid.grid))
+    steps = [
+        CoarserSpinup(grid=cells, time_step=1800.0, layout=(1, 2), days=9)
+        for cells in ((30, 40), (60, 80))
+    ]
+    demo = load(0, accept_best=False)
+    case = demo.high.model_copy(update={"spinup": tuple(steps)})
+    stages = Recorder()
+    workflow.run(demo.model_copy(update={"high": case}), stages, losses_of([{"EKE-ResNet-0": 0.4}]))
+    assert stages.asked[:7] == [
+        "spin_up high 30x40 None",
+        "interpolate high 60x80 spin_up-high",
+        "spin_up high 60x80 interpolate-high",
+        "interpolate high 120x160 spin_up-high",
+        "spin_up high 120x160 interpolate-high",
+        "run_base spin_up-high",
+        "spin_up low 60x80 None",
+    ]
 
 
 def test_the_loop_generates_until_one_is_good_enough() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from parslflow import __version__
 from parslflow.cli import export
+from parslflow.cli import interpolate
 from parslflow.cli import provenance
 from parslflow.cli import record
 from parslflow.cli import store
@@ -93,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     versions.add(commands)
     record.add(commands)
     export.add(commands)
+    interpolate.add(commands)
     store.add(commands)
     return parser
 

@@ -248,7 +248,10 @@ def _tell_the_sampler(inputs: SimulateInputs) -> None:
 
 
 def _key(inputs: SimulateInputs) -> str:
-    """A name for the state that this program makes of this input."""
-    digest = hashlib.sha256(inputs.namelist.encode())
+    """A name for the state that this program makes of this input, wherever its restart lies."""
+    text = inputs.namelist
+    if inputs.restart is not None:
+        text = text.replace(str(inputs.restart), events.sha256(inputs.restart))
+    digest = hashlib.sha256(text.encode())
     digest.update(inputs.executable.read_bytes())
     return digest.hexdigest()[:16]

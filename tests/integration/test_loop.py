@@ -104,6 +104,8 @@ def test_the_lineage_goes_back_to_the_first_restart(finished: Finished) -> None:
     assert answer.returncode == 0, answer.stderr
     graph = json.loads(answer.stdout)
     text = json.dumps(graph["nodes"])
+    for name in ("spinup-high-15x20", "interpolate-high-30x40/restart.nc", "spinup-high/input.nml"):
+        assert name in text
     for name in (finished.summary["chosen"], "batch-1.h5", "base.h5", "restart.nc", "generate-1"):
         if name in ("batch-1.h5", "generate-1") and finished.summary["chosen"].endswith("-0"):
             continue

@@ -76,7 +76,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 @pytest.fixture(scope="module")
 def resumed(killed: RunDir) -> RunDir:
     answer = parslflow("resume", killed.root)
-    for name in ("spinup-high", "base", "prepare", "train-EKE-ResNet-0"):
+    for name in ("spinup-high-15x20", "spinup-high", "base", "prepare", "train-EKE-ResNet-0"):
         assert f"{name}  started" not in answer.stdout
     assert "Chosen model" in answer.stdout
     return killed

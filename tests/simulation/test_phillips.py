@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import h5py
 import pytest
 
 from parslflow.errors import ParslflowError
@@ -70,6 +71,29 @@ def test_a_cached_state_is_used_again(tmp_path: Path, mpi: dict[str, str]) -> No
     other = phillips.namelist(**(VALUES | {"days": 1.0}))
     changed = phillips.simulate(inputs(tmp_path, "c", mpi, cache=cache, namelist=other), ignore)
     assert "reused" not in changed.metrics
+
+
+def test_a_cached_state_is_known_by_what_its_restart_holds(
+    tmp_path: Path, mpi: dict[str, str]
+) -> None:
+    first = inputs(tmp_path, "start", mpi)
+    phillips.simulate(first, ignore)
+    content = (tmp_path / "start" / "restart.nc").read_bytes()
+
+    def go_on(run: str, restart: Path) -> bool:
+        """Whether the end of a run from ``restart`` was known."""
+        text = phillips.namelist(**(VALUES | {"restart": str(restart)}))
+        changes = {"namelist": text, "restart": restart, "cache": tmp_path / "cache"}
+        return "reused" in phillips.simulate(inputs(tmp_path, run, mpi, **changes), ignore).metrics
+
+    here, there = tmp_path / "here.nc", tmp_path / "there.nc"
+    here.write_bytes(content)
+    there.write_bytes(content)
+    assert not go_on("a", here)
+    assert go_on("b", there)
+    with h5py.File(there, "r+") as file:
+        file["u"][0, 5, 5] += 1e-3
+    assert not go_on("c", there)
 
 
 def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
