@@ -3,7 +3,7 @@ module eddy_energy
   use configuration, only: settings
   use constants, only: dp, halo
   use domain, only: block
-  use parameters, only: beta, depth, drag_coefficient, reduced_gravity
+  use parameters, only: beta, depth, drag_coefficient, reduced_gravity, tidal_speed
   use state, only: model_state
   use thickness_diffusion, only: largest_diffusivity
   implicit none
@@ -127,7 +127,8 @@ contains
           + flow(i, j, i, j - 1))
         ratio = max((1 + 25 * deformation_radius(s%h(i, j, 1), s%h(i, j, 2), b%f(j)) &
           * self%per_friction_length)**(-0.8_dp), least_ratio)
-        bottom = 0.5_dp * (s%u(i, j, 2)**2 + s%u(i - 1, j, 2)**2 + s%v(i, j, 2)**2 + s%v(i, j - 1, 2)**2)
+        bottom = tidal_speed**2 &
+          + 0.5_dp * (s%u(i, j, 2)**2 + s%u(i - 1, j, 2)**2 + s%v(i, j, 2)**2 + s%v(i, j - 1, 2)**2)
         rate = ratio * drag_coefficient / depth * sqrt(bottom + 2 * ratio * s%eddy_energy(i, j) + self%chosen%uscale**2)
         self%new(i, j) = max(0.0_dp, s%eddy_energy(i, j) + dt * (source + spread)) / (1 + dt * rate)
       end do

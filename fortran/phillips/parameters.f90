@@ -12,6 +12,7 @@ module parameters
   real(dp), protected, public :: coriolis         !! f at the southern wall [s-1]
   real(dp), protected, public :: beta             !! df/dy [m-1 s-1]
   real(dp), protected, public :: drag_coefficient !! CD of the bottom drag
+  real(dp), parameter, public :: tidal_speed = 0.1_dp  !! of the bottom drag where nothing else moves [m s-1]
 
 contains
 

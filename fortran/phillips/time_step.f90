@@ -12,7 +12,7 @@ module time_step
   use energy_budget, only: face_work, interface_energy, powers
   use halo_exchange, only: exchange, field
   use momentum, only: momentum_scheme, new_momentum
-  use parameters, only: depth, drag_coefficient, reduced_gravity
+  use parameters, only: depth, drag_coefficient, reduced_gravity, tidal_speed
   use sponge, only: new_sponge, sponge_forcing
   use state, only: model_state
   use thickness_diffusion, only: diffuse_interface
@@ -24,7 +24,6 @@ module time_step
   real(dp), parameter :: bashforth(3, 0:2) = reshape([real(dp) :: &
     1.0_dp, 0.0_dp, 0.0_dp, 1.5_dp, -0.5_dp, 0.0_dp, 23 / 12.0_dp, -16 / 12.0_dp, 5 / 12.0_dp], [3, 3])
     !! weights of the last tendencies by how many earlier ones are known
-  real(dp), parameter :: tidal_speed = 0.1_dp  !! of the bottom drag [m s-1]
 
   !> The schemes of the terms, with their work arrays.
   type, public :: stepper
