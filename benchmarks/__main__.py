@@ -19,6 +19,7 @@ from benchmarks import inference
 from benchmarks import membership
 from benchmarks import memory
 from benchmarks import metrics
+from benchmarks import model
 from benchmarks import overhead
 from benchmarks import provenance
 from benchmarks import sampler
@@ -64,6 +65,12 @@ BENCHMARKS = {
     "inference_in_process": Benchmark(inference.in_process, "at most", 1.1),
     "inference_ranks": Benchmark(lambda: inference.of_ranks(1200), "at least", 1.3),
     "inference_ranks_16": Benchmark(lambda: inference.of_ranks(16), "at least", 1.3),
+    "phillips_240": Benchmark(lambda: model.day(240), "at most", 3.5),
+    "phillips_120": Benchmark(lambda: model.day(120), "at most", 0.3),
+    "phillips_24_ranks": Benchmark(model.scaling, "at most", 1.3),
+    "phillips_memory": Benchmark(model.memory, "at least", 1),
+    "phillips_in_process": Benchmark(model.in_process, "at most", 0.5),
+    "phillips_in_store": Benchmark(model.in_store, "at most", 1),
     "log_metric_c": Benchmark(metrics.median, "at most", 2),
     "log_metric_c_tail": Benchmark(metrics.tail, "at most", 20),
     "log_metric_memory": Benchmark(metrics.memory, "at most", 2),

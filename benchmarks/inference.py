@@ -40,7 +40,7 @@ ANSWERS = 50
 def in_store() -> Figure:
     """Put, run and get, in one call over the unix socket."""
     with live_store() as (server, folder):
-        script = _write_script(folder)
+        script = deployed(folder)
         with server.client() as client:
             client.set_model(MODEL, script.read_bytes())
         return _against_torch(folder, Address.load(server.address_file).environment())
@@ -49,7 +49,7 @@ def in_store() -> Figure:
 def in_process() -> Figure:
     """The same call, which runs the network in the program's own process."""
     with live_store() as (_, folder), one_core():
-        _write_script(folder)
+        deployed(folder)
         environment = {
             "SSDB": "",
             "PARSLFLOW_INFERENCE": "in-process",
@@ -73,7 +73,7 @@ def one_core() -> Iterator[None]:
 def of_ranks(rows: int) -> Figure:
     """Ranks that ask at once, for ``rows`` cells each: in one pass, against a pass for each."""
     with live_store() as (server, folder), server.client() as client, ExitStack() as running:
-        script = _write_script(folder).read_bytes()
+        script = deployed(folder).read_bytes()
         client.set_model("alone", script)
         all_rows = RANKS * rows
         client.set_model("together", script, batch_size=all_rows, min_batch_size=all_rows)
@@ -103,7 +103,7 @@ def _given() -> np.ndarray:
     return np.ascontiguousarray(found.reshape(-1, 4)[:ROWS])
 
 
-def _write_script(folder: Path) -> Path:
+def deployed(folder: Path) -> Path:
     """The network with random weights, as it is deployed."""
     torch.manual_seed(0)
     path = folder / f"{MODEL}.script.pt"
