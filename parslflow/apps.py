@@ -10,18 +10,17 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 from parsl import python_app
 
 from parslflow import stages
 from parslflow import workflow
 from parslflow.bench import measure
+from parslflow.calls import Calls
 from parslflow.experiment import Experiment
 from parslflow.experiment import Grid
 from parslflow.finished import Finished
 from parslflow.learning.settings import TrainInputs
-from parslflow.records import Inputs
 from parslflow.records import Record
 from parslflow.records import Value
 from parslflow.rundir import RunDir
@@ -30,8 +29,6 @@ from parslflow.simulation.phillips import DAILY
 from parslflow.simulation.phillips import RESTART
 from parslflow.simulation.phillips import STREAM
 from parslflow.simulation.phillips import Network
-from parslflow.simulation.phillips import SimulateInputs
-from parslflow.simulation.phillips import namelist
 from parslflow.sites import Site
 from parslflow.store.stream import Stream
 
@@ -40,6 +37,8 @@ interpolate = python_app(stages.run, executors=["sampling"])
 train = python_app(stages.run, executors=["training"])
 prepare = python_app(stages.run, executors=["training"])
 assemble = python_app(stages.run, executors=["training"])
+baselines = python_app(stages.run, executors=["training"])
+draw_random = python_app(stages.run, executors=["training"])
 sample = python_app(stages.run, executors=["sampling"])
 deploy = python_app(stages.run, executors=["sampling"])
 draw = python_app(stages.run, executors=["sampling"])
@@ -47,7 +46,7 @@ serve = python_app(stages.run, executors=["store"])
 bench = python_app(measure, executors=["sampling"])
 
 
-class Stages:
+class Stages(Calls):
     """The steps of the workflow as Parsl apps; see :class:`parslflow.workflow.Stages`."""
 
     def __init__(
@@ -59,11 +58,7 @@ class Stages:
         cache: Path,
         finished: Finished,
     ) -> None:
-        self._experiment = experiment
-        self._site = site
-        self._run = run
-        self._executable = executable
-        self._cache = cache
+        super().__init__(experiment, site, run, executable, cache)
         self._finished = finished
 
     def serve(self) -> Future[Record]:
@@ -132,43 +127,66 @@ class Stages:
 
     def assemble(self, iteration: int, prepared: Record, batches: list[Record]) -> Future[Record]:
         """Make the training set of ``iteration`` of the base samples and all ``batches``."""
-        inputs = {
-            "base": _file(prepared, "base.h5"),
-            "batches": [batch.wrote[0].path for batch in batches],
-            "clusters_file": self._clusters,
-            "rows": self._experiment.training.rows,
-            "seed": self._experiment.seed + iteration,
-            "output": self._run.samples / f"training-{iteration}.h5",
-        }
-        name = f"assemble-{iteration}"
-        return self._once(
-            assemble, self._call("assemble", "assemble", name, inputs, iteration=iteration)
+        return self._assemble(
+            "assemble", str(iteration), iteration, prepared, batches, iteration=iteration
+        )
+
+    def assemble_control(
+        self, rows: str, seed: int, prepared: Record, batches: list[Record]
+    ) -> Future[Record]:
+        """Make a control's training set of the base samples and ``batches`` of these ``rows``."""
+        return self._assemble(
+            "control", f"{rows}-{seed}", seed, prepared, batches, rows=rows, control_seed=seed
         )
 
     def train(
         self, network: str, iteration: int, training_set: Record, before: Record | None
     ) -> Future[Record]:
         """Train ``network``, from the weights of ``before`` if there are any."""
-        training = self._experiment.training
         version = workflow.version(network, iteration)
-        inputs = TrainInputs(
-            network=network,
-            iteration=iteration,
-            training_set=training_set.wrote[0].path,
-            clusters_file=self._clusters,
-            start_from=before.wrote[0].path if before else None,
-            settings=training.again if before else training.first,
-            seed=self._experiment.seed + iteration,
-            threads=self._site.threads,
-            device=self._site.device,
-            weights=self._run.models / f"{version}.pt",
-            script=self._run.models / f"{version}.script.pt",
-        )
-        call = self._call(
-            "train", "train", f"train-{version}", inputs, network=network, iteration=iteration,
-            version=version,
+        return self._train(
+            "train", version, network, iteration, iteration, training_set, before,
+            iteration=iteration, version=version,
         )  # fmt: skip
-        return self._once(train, call)
+
+    def train_control(
+        self, network: str, rows: str, seed: int, training_set: Record, before: Record
+    ) -> Future[Record]:
+        """Train ``network`` for a control, from the weights of ``before``."""
+        iteration = int(training_set.wrote[0].properties["batches"])
+        return self._train(
+            "control", f"{network}-{rows}-{seed}", network, iteration, seed, training_set, before,
+            rows=rows, control_seed=seed,
+        )  # fmt: skip
+
+    def baselines(self, iteration: int, training_set: Record) -> Future[Record]:
+        """Fit the plain regressions to the training set of ``iteration``."""
+        inputs = {
+            "training_set": training_set.wrote[0].path,
+            "clusters_file": self._clusters,
+            "seed": self._experiment.seed + iteration,
+        }
+        name = f"baselines-{iteration}"
+        call = self._call("baselines", "baselines", name, inputs, iteration=iteration)
+        return self._once(baselines, call)
+
+    def draw_random(
+        self, iteration: int, seed: int, high: Record, batch: Record, prepared: Record
+    ) -> Future[Record]:
+        """Draw as many rows of the run ``high`` as its ``batch`` has, with the seed's number."""
+        name = f"random-{seed}-{iteration}"
+        inputs = {
+            "daily": _file(high, DAILY),
+            "run": f"generate-{iteration}",
+            "batch": batch.wrote[0].path,
+            "clusters_file": _file(prepared, self._clusters.name),
+            "seed": self._experiment.seed + seed,
+            "output": self._run.samples / f"{name}.h5",
+        }
+        call = self._call(
+            "draw-random", "control", f"draw-{name}", inputs, iteration=iteration, control_seed=seed
+        )
+        return self._once(draw_random, call)
 
     def stream(
         self, iteration: int, start: Record, prepared: Record
@@ -250,84 +268,53 @@ class Stages:
         }
         return self._once(draw, self._call("draw", "report", "figures", inputs))
 
-    @property
-    def _in_process(self) -> bool:
-        return self._experiment.low.inference == "in-process"
-
-    @property
-    def _address(self) -> Path:
-        return self._run.store / "address.json"
-
-    @property
-    def _clusters(self) -> Path:
-        return self._run.samples / "clusters.h5"
-
-    def _simulation(
+    def _assemble(
         self,
         context: str,
-        name: str,
-        grid: Grid,
-        *,
-        days: int,
-        restart: Path | None = None,
-        daily: bool = False,
-        meke: str = "none",
-        stream: Stream | None = None,
-        network: Network | None = None,
-        cache: Path | None = None,
+        label: str,
+        seed: int,
+        prepared: Record,
+        batches: list[Record],
         **properties: Value,
-    ) -> stages.Call:
-        """One run of the Phillips model."""
-        text = namelist(
-            nx=grid.grid[0],
-            ny=grid.grid[1],
-            spacing=grid.spacing,
-            px=grid.layout[0],
-            py=grid.layout[1],
-            time_step=grid.time_step,
-            days=float(days),
-            restart=str(restart or ""),
-            perturbation=grid.perturbation,
-            meke=meke,
-            daily=DAILY if daily else "",
-            stream_list=stream.list if stream else "",
-            stream_run=stream.run if stream else "",
-            model=network.key if network else "",
-            label=network.key if network else "",
-            filter_scale=self._experiment.features.filter_scale,
-        )
-        inputs = SimulateInputs(
-            folder=self._run.simulations / name,
-            namelist=text,
-            executable=self._executable,
-            launch=self._site.launch,
-            ranks=grid.ranks,
-            environment=self._site.environment,
-            restart=restart,
-            address_file=self._address if stream or (network and not network.in_process) else None,
-            stream=stream,
+    ) -> Future[Record]:
+        inputs = {
+            "base": _file(prepared, "base.h5"),
+            "batches": [batch.wrote[0].path for batch in batches],
+            "clusters_file": self._clusters,
+            "rows": self._experiment.training.rows,
+            "seed": self._experiment.seed + seed,
+            "output": self._run.samples / f"training-{label}.h5",
+        }
+        call = self._call("assemble", context, f"assemble-{label}", inputs, **properties)
+        return self._once(assemble, call)
+
+    def _train(
+        self,
+        context: str,
+        label: str,
+        network: str,
+        iterations: int,
+        seed: int,
+        training_set: Record,
+        before: Record | None,
+        **properties: Value,
+    ) -> Future[Record]:
+        training = self._experiment.training
+        inputs = TrainInputs(
             network=network,
-            cache=cache,
+            iteration=iterations,
+            training_set=training_set.wrote[0].path,
+            clusters_file=self._clusters,
+            start_from=before.wrote[0].path if before else None,
+            settings=training.again if before else training.first,
+            seed=self._experiment.seed + seed,
+            threads=self._site.threads,
+            device=self._site.device,
+            weights=self._run.models / f"{label}.pt",
+            script=self._run.models / f"{label}.script.pt",
         )
-        return self._call("simulate", context, name, inputs, **properties)
-
-    def _call(
-        self,
-        stage: str,
-        context: str,
-        name: str,
-        inputs: Inputs | dict[str, Any],
-        **properties: Value,
-    ) -> stages.Call:
-        return stages.Call(
-            stage=stage,
-            pipeline=self._experiment.name,
-            context=context,
-            name=name,
-            properties=properties,
-            journal=self._run.journal,
-            inputs=inputs.model_dump() if isinstance(inputs, Inputs) else inputs,
-        )
+        call = self._call("train", context, f"train-{label}", inputs, network=network, **properties)
+        return self._once(train, call)
 
     def _done(self, call: stages.Call) -> Record | None:
         return self._finished.record(call.name, stages.digest(call))

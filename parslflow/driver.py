@@ -30,10 +30,12 @@ from parslflow.errors import UsageError
 from parslflow.evaluation import Evaluation
 from parslflow.experiment import Experiment
 from parslflow.finished import Finished
+from parslflow.learning.baselines import BASELINES
 from parslflow.provenance import journal as journals
 from parslflow.provenance.stream import Publisher
 from parslflow.records import Record
 from parslflow.report.progress import Progress
+from parslflow.report.summary import ControlRow
 from parslflow.report.summary import IterationRow
 from parslflow.report.summary import Losses
 from parslflow.report.summary import Summary
@@ -201,6 +203,7 @@ def _summary(
                     )
                     for network, record in trained.items()
                 },
+                baselines=_baselines(outcome.baselines[iteration]),
             )
         )
     last = outcome.decisions[-1]
@@ -218,9 +221,26 @@ def _summary(
         iterations=rows,
         chosen=outcome.deployed or "",
         threshold=last.threshold,
+        controls=[
+            ControlRow.of(
+                network,
+                rows,
+                [float(record.metrics["validation_loss"]) for record in records],
+                [float(record.metrics["test_loss"]) for record in records],
+            )
+            for (network, rows), records in outcome.controls.items()
+        ],
         stage_seconds=_stage_seconds(run_dir.journal, seconds),
         total_seconds=seconds,
     )
+
+
+def _baselines(record: Record) -> dict[str, Losses]:
+    """The losses of each plain regression."""
+    return {
+        name: Losses(*(float(record.metrics[f"{name}_{part}_loss"]) for part in Losses._fields))
+        for name in BASELINES
+    }
 
 
 def _stage_seconds(journal: Path, seconds: float) -> dict[str, float]:

@@ -158,6 +158,9 @@ class Training(Section):
     """Training on the partial data."""
     again: TrainingSettings
     """Retraining on the base data and all batches, from the last weights."""
+    control_seeds: Annotated[int, Field(ge=0)] = 0
+    """With so many seeds is each network trained again on the batches and on as many random rows of
+    the same days, to tell what the choice of rows is worth; 0 leaves it out."""
 
 
 class Loop(Section):

@@ -30,6 +30,8 @@ STAGES = {
     "sample": ("parslflow.sampling.sampler", "sample", "SampleInputs"),
     "prepare": ("parslflow.learning.prepare", "prepare", "PrepareInputs"),
     "assemble": ("parslflow.learning.assemble", "assemble", "AssembleInputs"),
+    "draw-random": ("parslflow.learning.control", "draw_random", "DrawRandomInputs"),
+    "baselines": ("parslflow.learning.baselines", "baselines", "BaselinesInputs"),
     "train": ("parslflow.learning.training", "train", "TrainInputs"),
     "serve": ("parslflow.store.serve", "serve", "ServeInputs"),
     "deploy": ("parslflow.store.deploy", "deploy", "DeployInputs"),

@@ -10,12 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from dataclasses import field
 from typing import Protocol
 
 from parslflow.errors import ParslflowError
 from parslflow.experiment import Experiment
 from parslflow.experiment import Grid
 from parslflow.records import Record
+
+ROWS = ("new", "random")
+"""What a control's trainings add to the base data: the sampler's batches, or random rows."""
 
 
 class Stages(Protocol):
@@ -40,6 +44,24 @@ class Stages(Protocol):
         self, network: str, iteration: int, training_set: Record, before: Record | None
     ) -> Future[Record]:
         """Train ``network``, from the weights of ``before`` if there are any."""
+
+    def baselines(self, iteration: int, training_set: Record) -> Future[Record]:
+        """Fit the plain regressions to the training set of ``iteration``."""
+
+    def draw_random(
+        self, iteration: int, seed: int, high: Record, batch: Record, prepared: Record
+    ) -> Future[Record]:
+        """Draw as many rows of the run ``high`` as its ``batch`` has, with the seed's number."""
+
+    def assemble_control(
+        self, rows: str, seed: int, prepared: Record, batches: list[Record]
+    ) -> Future[Record]:
+        """Make a control's training set of the base samples and ``batches`` of these ``ROWS``."""
+
+    def train_control(
+        self, network: str, rows: str, seed: int, training_set: Record, before: Record
+    ) -> Future[Record]:
+        """Train ``network`` for a control, from the weights of ``before``."""
 
     def stream(
         self, iteration: int, start: Record, prepared: Record
@@ -81,6 +103,10 @@ class Outcome:
     batches: list[Record]
     deployed: str | None
     """The version that Low runs with; None if none was good enough."""
+    baselines: list[Record] = field(default_factory=list)
+    """For each iteration the record of the plain regressions."""
+    controls: dict[tuple[str, str], list[Record]] = field(default_factory=dict)
+    """By network and ``ROWS`` the record of each seed's training; empty without new data."""
 
 
 def version(network: str, iteration: int) -> str:
@@ -131,13 +157,16 @@ def run(
 
     # Stage 1: learn until one network is good enough.
     high = base
+    generated: list[Record] = []
     batches: list[Record] = []
+    regressions: list[Future[Record]] = []
     models: list[dict[str, Record]] = []
     decisions: list[Decision] = []
     for iteration in range(experiment.loop.iterations + 1):
         if iteration > 0:
             generating, sampling = stages.stream(iteration, high, prepared)
             high = generating.result()
+            generated.append(high)
             batches.append(sampling.result())
         training_set = stages.assemble(iteration, prepared, batches).result()
         before = models[-1] if models else {}
@@ -145,6 +174,7 @@ def run(
             network: stages.train(network, iteration, training_set, before.get(network))
             for network in experiment.training.networks
         }
+        regressions.append(stages.baselines(iteration, training_set))
         models.append({network: training.result() for network, training in trainings.items()})
         decisions.append(evaluate(iteration, models[-1]))
         if decisions[-1].good_enough or rolled_back in [
@@ -152,9 +182,22 @@ def run(
         ]:
             break
 
+    # The controls learn while Stage 2 runs.
+    controls = _control(experiment, stages, prepared, generated, batches, models[0])
+
+    def ended(deployed: str | None) -> Outcome:
+        return Outcome(
+            decisions,
+            models,
+            batches,
+            deployed,
+            [regression.result() for regression in regressions],
+            {key: [training.result() for training in sent] for key, sent in controls.items()},
+        )
+
     decision = decisions[-1]
     if not (decision.good_enough or experiment.loop.accept_best or rolled_back):
-        return Outcome(decisions, models, batches, deployed=None)
+        return ended(None)
 
     # Stage 2: the best of breed answers the coarse simulation.
     chosen = rolled_back or decision.best
@@ -168,7 +211,43 @@ def run(
     stages.deploy(chosen, model).result()
     network_run = stages.run_low(low, chosen, model).result()
     stages.draw(prepared, base, high, meke_future.result(), network_run).result()
-    return Outcome(decisions, models, batches, deployed=chosen)
+    return ended(chosen)
+
+
+def _control(
+    experiment: Experiment,
+    stages: Stages,
+    prepared: Record,
+    generated: list[Record],
+    batches: list[Record],
+    first: dict[str, Record],
+) -> dict[tuple[str, str], list[Future[Record]]]:
+    """Send the trainings that tell what the sampler's choice of rows is worth.
+
+    Args:
+        experiment: the settings.
+        stages: what does the work.
+        prepared: the base samples.
+        generated: the runs of High that made the batches.
+        batches: what the sampler kept of each.
+        first: by network the training that all start from, which saw the base data alone.
+    """
+    sent: dict[tuple[str, str], list[Future[Record]]] = {}
+    for seed in range(experiment.training.control_seeds if batches else 0):
+        draws = [
+            stages.draw_random(iteration, seed, high, batch, prepared)
+            for iteration, (high, batch) in enumerate(zip(generated, batches, strict=True), start=1)
+        ]
+        added = {"new": batches, "random": [draw.result() for draw in draws]}
+        sets = {
+            rows: stages.assemble_control(rows, seed, prepared, added[rows]).result()
+            for rows in ROWS
+        }
+        for network, before in first.items():
+            for rows in ROWS:
+                training = stages.train_control(network, rows, seed, sets[rows], before)
+                sent.setdefault((network, rows), []).append(training)
+    return sent
 
 
 def _spin_up(case: str, own: Grid, stages: Stages) -> Future[Record]:

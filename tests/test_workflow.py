@@ -144,3 +144,53 @@ def test_a_rollback_deploys_its_model_and_learns_nothing_after_it() -> None:
 def test_without_any_loss_there_is_no_decision() -> None:
     with pytest.raises(ParslflowError, match="no test loss"):
         workflow.decide(0, {}, 0.5)
+
+
+def test_the_control_trains_from_the_first_weights_and_is_no_model() -> None:
+    stages = Recorder()
+    demo = load(2, accept_best=False)
+    training = demo.training.model_copy(update={"control_seeds": 3})
+    losses = [{"EKE-ResNet-0": 0.9}, {"EKE-ResNet-1": 0.8}, {"EKE-ResNet-2": 0.3}]
+    outcome = workflow.run(
+        demo.model_copy(update={"training": training}), stages, losses_of(losses)
+    )
+    control = [asked for asked in stages.asked if "random" in asked or "control" in asked]
+    assert control[:8] == [
+        "draw_random 1 0 generate-1 sample-1 prepare",
+        "draw_random 2 0 generate-2 sample-2 prepare",
+        "assemble_control new 0 prepare sample-1+sample-2",
+        "assemble_control random 0 prepare draw_random-1-0+draw_random-2-0",
+        "train_control EKE-ResNet new 0 assemble_control-new-0 train-EKE-ResNet-0",
+        "train_control EKE-ResNet random 0 assemble_control-random-0 train-EKE-ResNet-0",
+        "train_control EKE-Bottleneck new 0 assemble_control-new-0 train-EKE-Bottleneck-0",
+        "train_control EKE-Bottleneck random 0 assemble_control-random-0 train-EKE-Bottleneck-0",
+    ]
+    assert len(control) == 24
+    assert {key: len(records) for key, records in outcome.controls.items()} == {
+        (network, rows): 3
+        for network in ("EKE-ResNet", "EKE-Bottleneck")
+        for rows in ("new", "random")
+    }
+    assert outcome.deployed == "EKE-ResNet-2"
+    assert len(outcome.models) == 3
+
+
+def test_without_new_data_there_is_no_control() -> None:
+    stages = Recorder()
+    demo = load(2, accept_best=False)
+    training = demo.training.model_copy(update={"control_seeds": 3})
+    outcome = workflow.run(
+        demo.model_copy(update={"training": training}), stages, losses_of([{"EKE-ResNet-0": 0.3}])
+    )
+    assert outcome.controls == {}
+    assert not any("control" in asked or "random" in asked for asked in stages.asked)
+
+
+def test_every_training_set_has_its_baselines() -> None:
+    stages = Recorder()
+    outcome = workflow.run(
+        load(1, accept_best=True), stages, losses_of([{"EKE-ResNet-0": 0.9}] * 2)
+    )
+    asked = [asked for asked in stages.asked if asked.startswith("baselines")]
+    assert asked == ["baselines 0 assemble-0", "baselines 1 assemble-1"]
+    assert len(outcome.baselines) == 2

@@ -31,6 +31,9 @@ PARTS = ("train", "validation", "held", "test")
 SHARES = (0.8, 0.9)
 """Where the drawn rows are cut into train, validation and held."""
 
+RANDOM = "random"
+"""The attribute ``draw`` of a samples file whose rows were drawn at random from all clusters."""
+
 FEWEST = 20
 """Rows below which a split makes no sense."""
 
@@ -41,7 +44,8 @@ class AssembleInputs(Inputs):
     base: Path
     """The base samples, of all clusters."""
     batches: list[Path]
-    """Samples files of the withheld cluster that were generated since."""
+    """Samples files that were generated since: of the withheld cluster, or random draws, which say
+    so in their attribute ``draw``."""
     clusters_file: Path
     rows: PositiveInt
     """Rows to draw for train, validation and held together; fewer if there are not as many."""
@@ -72,8 +76,8 @@ def assemble(inputs: AssembleInputs, report: Report) -> Record:
     """Draw a training set and split it.
 
     The pool is the base data without the withheld cluster, and the batches, which are of the
-    withheld cluster. The test part is the withheld cluster of the base data: never trained on, and
-    the same in every iteration.
+    withheld cluster or, for a control, drawn at random. The test part is the withheld cluster of
+    the base data: never trained on, and the same in every iteration.
 
     Raises:
         UsageError: A file is missing, damaged or made with other clusters, or holds too few rows.
@@ -82,7 +86,8 @@ def assemble(inputs: AssembleInputs, report: Report) -> Record:
     base = _read(inputs.base, clusters, inputs.clusters_file)
     batches = [_read(path, clusters, inputs.clusters_file) for path in inputs.batches]
     for path, batch in zip(inputs.batches, batches, strict=True):
-        if (batch.cluster != clusters.withheld).any():
+        chosen = read_attributes(path).get("draw") != RANDOM
+        if chosen and (batch.cluster != clusters.withheld).any():
             raise UsageError(
                 f"{path} holds samples outside the withheld cluster {clusters.withheld}: give a "
                 "batch of the sampler."

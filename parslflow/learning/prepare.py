@@ -83,21 +83,16 @@ def prepare(inputs: PrepareInputs, report: Report) -> Record:
         UsageError: The file is missing, damaged, lacks a variable or is too small.
     """
     fields = read_daily(inputs.daily)
-    ny, nx = fields.values["Rd_dx"].shape[1:]
+    ny = fields.values["Rd_dx"].shape[1]
     if ny <= 2 * inputs.wall_rows:
         raise UsageError(
             f"{inputs.daily} has {ny} rows, of which 'wall_rows' = {inputs.wall_rows} at each wall "
             "leaves none: choose fewer wall rows."
         )
-    days = len(fields.day)
-    smoothed = np.empty((days, ny, nx, len(FEATURES)))
-    for day in range(days):
-        at_day = {name: values[day] for name, values in fields.values.items()}
-        smoothed[day] = features(at_day, fields.dx, inputs.filter_scale)
-        report("day", day=day + 1, days=days)
+    smoothed = daily_features(fields, inputs.filter_scale, report)
     mke = smoothed[..., 0].mean(axis=0)
 
-    samples = _rows(inputs, fields, smoothed, mke)
+    samples = rows_with_eke(fields, smoothed, mke, inputs.wall_rows, inputs.run)
     if len(samples) < inputs.clusters:
         raise UsageError(
             f"{inputs.daily} gives {len(samples)} samples with EKE, too few for 'clusters' = "
@@ -111,7 +106,7 @@ def prepare(inputs: PrepareInputs, report: Report) -> Record:
     write_samples(
         inputs.samples,
         samples,
-        {"clusters": clusters.id, "run": inputs.run, "days": days, "seed": inputs.seed},
+        {"clusters": clusters.id, "run": inputs.run, "days": len(fields.day), "seed": inputs.seed},
     )
     counts = np.bincount(cluster, minlength=inputs.clusters)
     metrics = {
@@ -119,7 +114,7 @@ def prepare(inputs: PrepareInputs, report: Report) -> Record:
         "withheld_samples": int(counts[clusters.withheld]),
         "clusters": inputs.clusters,
         "withheld": clusters.withheld,
-        "days": days,
+        "days": len(fields.day),
         "eke_mean": float(samples.eke.mean()),
         "target_variance": float(np.log1p(samples.eke).var()),
     }
@@ -170,18 +165,38 @@ def read_daily(path: Path) -> Fields:
     return Fields(day, float(spacings.mean()), read)
 
 
-def _rows(
-    inputs: PrepareInputs,
+def daily_features(fields: Fields, filter_scale: float, report: Report) -> NDArray[np.float64]:
+    """The features (nt, ny, nx, 4) of every cell and day, columns as ``FEATURES``."""
+    days = len(fields.day)
+    smoothed = np.empty((*fields.values["Rd_dx"].shape, len(FEATURES)))
+    for day in range(days):
+        at_day = {name: values[day] for name, values in fields.values.items()}
+        smoothed[day] = features(at_day, fields.dx, filter_scale)
+        report("day", day=day + 1, days=days)
+    return smoothed
+
+
+def rows_with_eke(
     fields: Fields,
     smoothed: NDArray[np.float64],
     mke: NDArray[np.float64],
+    wall_rows: int,
+    run: str,
 ) -> Samples:
-    """The samples with EKE, not yet assigned to clusters, ordered by day, row, column."""
+    """The samples with EKE, not yet assigned to clusters, ordered by day, row, column.
+
+    Args:
+        fields: what was read of a daily file.
+        smoothed: (nt, ny, nx, 4) its features.
+        mke: (ny, nx) time mean of the filtered KE_vert_sum, m3/s2.
+        wall_rows: rows left out at each wall.
+        run: name of the simulation.
+    """
     eke = np.maximum(fields.values["KE_vert_sum"] - mke, 0)
     # A NaN compares false, so land drops out here too.
     keep = (np.log1p(eke) > 0) & ~np.isnan(smoothed).any(axis=-1)
-    keep[:, : inputs.wall_rows] = False
-    keep[:, keep.shape[1] - inputs.wall_rows :] = False
+    keep[:, :wall_rows] = False
+    keep[:, keep.shape[1] - wall_rows :] = False
     time, j, i = np.nonzero(keep)
     unknown = np.full(len(time), -1, dtype=np.int32)
     return Samples(
@@ -192,7 +207,7 @@ def _rows(
         j=j.astype(np.int32),
         i=i.astype(np.int32),
         run=np.zeros(len(time), dtype=np.int32),
-        runs=(inputs.run,),
+        runs=(run,),
     )
 
 

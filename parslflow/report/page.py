@@ -13,6 +13,7 @@ from parslflow.report.summary import NONE
 from parslflow.report.summary import Summary
 from parslflow.report.summary import duration
 from parslflow.report.summary import from_json
+from parslflow.report.summary import mean_and_spread
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
 
@@ -53,10 +54,31 @@ img, .graph svg { max-width: 100%; height: auto; }
 <td>{{ loss(losses.train) }}</td><td>{{ loss(losses.validation) }}</td>
 <td>{{ loss(losses.test) }}</td></tr>
 {% endfor %}
+{% for name, losses in row.baselines.items() %}
+<tr><td>{{ row.iteration }}</td><td>{{ name }}</td>
+<td>{{ "{:,}".format(row.samples_kept) if row.batch else none_ }}</td>
+<td>{{ loss(losses.train) }}</td><td>{{ loss(losses.validation) }}</td>
+<td>{{ loss(losses.test) }}</td></tr>
+{% endfor %}
 {% endfor %}
 </tbody>
 </table>
 <p>Loss on the withheld data that is good enough: {{ loss(summary.threshold) }} (bold).</p>
+{% if summary.controls %}
+<h2>New and random rows</h2>
+<p>Each network trained again from its first weights, on the base data with the new samples or with
+as many random rows of the same days: mean ± standard deviation of the loss over the seeds.</p>
+<table>
+<thead><tr><th>network</th><th>rows</th><th>seeds</th><th>validation</th><th>test</th></tr></thead>
+<tbody>
+{% for row in summary.controls %}
+<tr><td>{{ row.network }}</td><td>{{ row.rows }}</td><td>{{ row.seeds }}</td>
+<td>{{ spread(row.validation, row.validation_spread) }}</td>
+<td>{{ spread(row.test, row.test_spread) }}</td></tr>
+{% endfor %}
+</tbody>
+</table>
+{% endif %}
 {% else %}
 <p>The run has not ended.</p>
 {% endif %}
@@ -99,6 +121,7 @@ def write(run: RunDir) -> Path:
         graph=_graph(run.report / "lineage.svg"),
         duration=duration,
         loss=_loss,
+        spread=mean_and_spread,
         none_=NONE,
     )
     path = run.report / "index.html"

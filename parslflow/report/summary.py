@@ -9,6 +9,8 @@ from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
+from statistics import mean
+from statistics import stdev
 from typing import NamedTuple
 
 from parslflow.report.tables import columns
@@ -35,6 +37,7 @@ class IterationRow:
         samples_kept: samples that it kept.
         batch: name of the file that it wrote; empty where there is none.
         losses: by network.
+        baselines: losses of the plain regressions on the same training set, by name.
     """
 
     iteration: int
@@ -42,6 +45,36 @@ class IterationRow:
     samples_kept: int
     batch: str
     losses: dict[str, Losses]
+    baselines: dict[str, Losses] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ControlRow:
+    """How a network did over the seeds of the control, on one choice of rows.
+
+    Attributes:
+        network: its name.
+        rows: what was added to the base data: ``new`` for the batches, ``random`` for as many
+            random rows of the same days.
+        seeds: how many trainings.
+        validation: mean validation loss.
+        validation_spread: standard deviation of it over the seeds; NaN for a single one.
+        test: mean loss on the withheld cluster of the base data.
+        test_spread: standard deviation of it.
+    """
+
+    network: str
+    rows: str
+    seeds: int
+    validation: float
+    validation_spread: float
+    test: float
+    test_spread: float
+
+    @staticmethod
+    def of(network: str, rows: str, validation: list[float], test: list[float]) -> ControlRow:
+        """The row of the losses of each seed's training."""
+        return ControlRow(network, rows, len(test), *_spread(validation), *_spread(test))
 
 
 @dataclass(frozen=True)
@@ -55,6 +88,7 @@ class Summary:
         iterations: in order.
         chosen: name of the deployed model; empty if none was good enough.
         threshold: test loss that a network had to reach.
+        controls: for each network the trainings on new and on random rows; empty without control.
         stage_seconds: wall-clock time by stage, summed over its executions, in the order to print.
             Executions overlap, so that the sum can be more than the total.
         total_seconds: wall-clock time of the whole run, or of its last part if it was resumed.
@@ -67,6 +101,7 @@ class Summary:
     iterations: list[IterationRow]
     chosen: str
     threshold: float
+    controls: list[ControlRow] = field(default_factory=list)
     stage_seconds: dict[str, float] = field(default_factory=dict)
     total_seconds: float = 0.0
     problem: str = ""
@@ -74,7 +109,13 @@ class Summary:
 
 def to_text(summary: Summary) -> str:
     """The summary as tables of fixed width, ending in a newline."""
-    parts = [_heading(summary), _samples(summary), _training(summary), _stages(summary)]
+    parts = [
+        _heading(summary),
+        _samples(summary),
+        _training(summary),
+        _controls(summary),
+        _stages(summary),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -84,6 +125,7 @@ def to_json(summary: Summary) -> str:
     content["run"] = str(summary.run)
     for row, iteration in zip(content["iterations"], summary.iterations, strict=True):
         row["losses"] = {network: x._asdict() for network, x in iteration.losses.items()}
+        row["baselines"] = {name: x._asdict() for name, x in iteration.baselines.items()}
     return json.dumps(finite(content), indent=2, allow_nan=False) + "\n"
 
 
@@ -94,15 +136,26 @@ def from_json(text: str) -> Summary:
         IterationRow(
             **{
                 **row,
-                "losses": {
-                    network: Losses(**{name: _number(value) for name, value in losses.items()})
-                    for network, losses in row["losses"].items()
-                },
+                "losses": _losses(row["losses"]),
+                "baselines": _losses(row.get("baselines", {})),
             }
         )
         for row in content["iterations"]
     ]
-    return Summary(**{**content, "run": Path(content["run"]), "iterations": iterations})
+    controls = [
+        ControlRow(
+            **{**row, **{key: _number(row[key]) for key in ("validation_spread", "test_spread")}}
+        )
+        for row in content.get("controls", [])
+    ]
+    return Summary(
+        **{
+            **content,
+            "run": Path(content["run"]),
+            "iterations": iterations,
+            "controls": controls,
+        }
+    )
 
 
 def duration(seconds: float) -> str:
@@ -161,8 +214,36 @@ def _training(summary: Summary) -> str:
                 )
             )
             before[network] = losses.test
+        for name, losses in iteration.baselines.items():
+            rows.append(
+                (
+                    str(iteration.iteration),
+                    name,
+                    _loss(losses.train),
+                    _loss(losses.validation),
+                    _loss(before.get(name, math.nan)),
+                    _loss(losses.test),
+                    NONE,
+                )
+            )
+            before[name] = losses.test
     header = ("iteration", "network", "train", "validation", "test before", "test after", "enough")
     return _table("Training (loss)", header, rows, left=(1,)) if rows else ""
+
+
+def _controls(summary: Summary) -> str:
+    rows = [
+        (
+            row.network,
+            row.rows,
+            str(row.seeds),
+            mean_and_spread(row.validation, row.validation_spread),
+            mean_and_spread(row.test, row.test_spread),
+        )
+        for row in summary.controls
+    ]
+    header = ("network", "rows", "seeds", "validation", "test")
+    return _table("New and random rows (loss)", header, rows, left=(0, 1)) if rows else ""
 
 
 def _stages(summary: Summary) -> str:
@@ -172,6 +253,23 @@ def _stages(summary: Summary) -> str:
         for stage, seconds in summary.stage_seconds.items()
     ]
     return _table("Time", ("stage", "time", "of total"), rows, left=(0,)) if rows else ""
+
+
+def mean_and_spread(average: float, spread: float) -> str:
+    """A mean with its standard deviation, as ``0.512 ± 0.004``."""
+    return f"{_loss(average)} ± {_loss(spread)}"
+
+
+def _spread(losses: list[float]) -> tuple[float, float]:
+    """Mean and standard deviation."""
+    return mean(losses), stdev(losses) if len(losses) > 1 else math.nan
+
+
+def _losses(content: dict[str, dict[str, float | None]]) -> dict[str, Losses]:
+    return {
+        name: Losses(**{part: _number(value) for part, value in losses.items()})
+        for name, losses in content.items()
+    }
 
 
 def _loss(value: float) -> str:

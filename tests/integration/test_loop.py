@@ -15,6 +15,8 @@ from typing import Any
 import h5py
 import pytest
 
+from parslflow.provenance.models import models
+
 pytestmark = pytest.mark.timeout(400)
 
 SMALL = Path(__file__).with_name("small.toml")
@@ -118,6 +120,18 @@ def test_the_lineage_goes_back_to_the_first_restart(finished: Finished) -> None:
     ElementTree.parse(finished.run / "report" / "lineage.svg")  # noqa: S314  (our own file)
     page = ElementTree.parse(finished.run / "report" / "index.html")  # noqa: S314
     assert page.find(".//{http://www.w3.org/2000/svg}svg") is not None
+
+
+def test_the_control_is_in_the_report_and_none_of_the_models(finished: Finished) -> None:
+    networks = ("EKE-ResNet", "EKE-Bottleneck")
+    assert [(row["network"], row["rows"]) for row in finished.summary["controls"]] == [
+        (network, rows) for network in networks for rows in ("new", "random")
+    ]
+    for row in finished.summary["iterations"]:
+        assert set(row["baselines"]) == {"constant", "linear", "boosted_trees"}
+        assert row["baselines"]["constant"]["test"] > 0
+    versions = {model.version for model in models(finished.run)}
+    assert versions == {f"{network}-{iteration}" for network in networks for iteration in (0, 1)}
 
 
 def test_figures_are_drawn(finished: Finished) -> None:

@@ -5,7 +5,17 @@ import sys
 
 import pytest
 
-LIGHT = ["", ".samples", ".clusters", ".hdf5", ".settings", ".prepare", ".assemble"]
+LIGHT = [
+    "",
+    ".samples",
+    ".clusters",
+    ".hdf5",
+    ".settings",
+    ".prepare",
+    ".assemble",
+    ".baselines",
+    ".control",
+]
 
 
 @pytest.mark.parametrize("module", [f"parslflow.learning{name}" for name in LIGHT])

@@ -22,10 +22,22 @@ SUMMARY = {
                 "EKE-ResNet": {"train": 0.25, "validation": 0.375, "test": 0.5},
                 "EKE-Bottleneck": {"train": 0.125, "validation": None, "test": 0.75},
             },
+            "baselines": {"linear": {"train": 0.5, "validation": 0.5, "test": 0.25}},
         }
     ],
     "chosen": "EKE-ResNet-0",
     "threshold": 0.6,
+    "controls": [
+        {
+            "network": "EKE-ResNet",
+            "rows": "random",
+            "seeds": 1,
+            "validation": 0.5,
+            "validation_spread": 0.125,
+            "test": 0.75,
+            "test_spread": None,
+        }
+    ],
     "stage_seconds": {},
     "total_seconds": 83.2,
 }
@@ -57,8 +69,12 @@ def test_the_page_shows_all_that_the_report_has(tmp_path: Path) -> None:
     assert rows[1:] == [
         ["0", "EKE-ResNet", "1,234", "0.250", "0.375", "0.500"],
         ["0", "EKE-Bottleneck", "1,234", "0.125", "-", "0.750"],
+        # Never deployed, so never marked, however small its loss.
+        ["0", "linear", "1,234", "0.500", "0.500", "0.250"],
+        ["network", "rows", "seeds", "validation", "test"],
+        ["EKE-ResNet", "random", "1", "0.500 ± 0.125", "0.750 ± -"],
     ]
-    assert [row.get("class") for row in root.iter("tr")] == [None, "enough", None]
+    assert [row.get("class") for row in root.iter("tr")] == [None, "enough", *[None] * 4]
     assert [image.attrib["src"] for image in root.iter("img")] == ["vorticity.png", "losses.png"]
     (graph,) = root.iter("{http://www.w3.org/2000/svg}svg")
     assert "train × 48" in "".join(graph.itertext())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from parslflow.report.summary import ControlRow
 from parslflow.report.summary import IterationRow
 from parslflow.report.summary import Losses
 from parslflow.report.summary import Summary
@@ -39,10 +40,15 @@ SUMMARY = Summary(
                 "EKE-ResNet": Losses(0.31, 0.35, 0.9),
                 "EKE-Bottleneck": Losses(0.33, 0.4, 1.1),
             },
+            baselines={"linear": Losses(0.5, 0.6, 0.95)},
         ),
     ],
     chosen="EKE-ResNet-1",
     threshold=1.0,
+    controls=[
+        ControlRow.of("EKE-ResNet", "new", [0.3, 0.5], [0.9, 0.9]),
+        ControlRow.of("EKE-ResNet", "random", [0.25], [1.25]),
+    ],
     stage_seconds={"generate": 83.24, "train": 3725.0, "sample": 8.31},
     total_seconds=4000.0,
 )
@@ -69,6 +75,14 @@ iteration  network         train  validation  test before  test after  enough
         0  EKE-Bottleneck  0.350       0.410            -           -      no
         1  EKE-ResNet      0.310       0.350        1.832       0.900     yes
         1  EKE-Bottleneck  0.330       0.400            -       1.100      no
+        1  linear          0.500       0.600            -       0.950       -
+
+New and random rows (loss)
+-------------------------------------------------------
+network     rows    seeds     validation           test
+-------------------------------------------------------
+EKE-ResNet  new         2  0.400 ± 0.141  0.900 ± 0.000
+EKE-ResNet  random      1      0.250 ± -      1.250 ± -
 
 Time
 ------------------------------
@@ -85,9 +99,10 @@ def test_the_text_shows_samples_losses_before_and_after_and_times() -> None:
 
 
 def test_tables_without_rows_are_left_out() -> None:
-    text = to_text(replace(SUMMARY, iterations=[], stage_seconds={}, chosen=""))
+    text = to_text(replace(SUMMARY, iterations=[], controls=[], stage_seconds={}, chosen=""))
     assert "New samples" not in text
     assert "Training" not in text
+    assert "random" not in text
     assert "Time\n" not in text
     assert "Chosen model  none\n" in text
 
@@ -100,6 +115,9 @@ def test_the_json_holds_everything_and_no_nan() -> None:
     assert first["losses"]["EKE-Bottleneck"] == {"train": 0.35, "validation": 0.41, "test": None}
     assert second["losses"]["EKE-ResNet"]["test"] == 0.9
     assert second["samples_kept"] == 51234
+    assert second["baselines"] == {"linear": {"train": 0.5, "validation": 0.6, "test": 0.95}}
+    assert content["controls"][0]["test_spread"] == 0.0
+    assert content["controls"][1]["test_spread"] is None
     assert content["threshold"] == 1.0
 
 
