@@ -52,7 +52,13 @@ def read(path: Path, *names: str) -> Fields:
         return {name: file[name][...] for name in names}
 
 
-def write_restart(path: Path, dx: float, h: NDArray, u: NDArray, v: NDArray) -> str:
+def write_restart(
+    path: Path,
+    dx: float,
+    h: NDArray[np.float64],
+    u: NDArray[np.float64],
+    v: NDArray[np.float64],
+) -> str:
     """A restart at time 0 without a history of tendencies, fields of shape (layer, ny, nx).
 
     ``u`` lies on the cells' eastern faces, ``v`` on their northern ones, in m/s; ``h`` in m, ``dx``
