@@ -35,7 +35,7 @@ contains
     scheme%quadratic = 0
     if (kind == 'smagorinsky') then
       scheme%linear = smagorinsky_constant * b%dx**4
-      scheme%quadratic = b%dx**6 * (coriolis + beta * b%ny * b%dx) / (5 * bounding_speed**2)
+      scheme%quadratic = b%dx**6 * abs(coriolis + beta * b%ny * b%dx) / (5 * bounding_speed**2)
     end if
     scheme%most = b%dx**4 / (80 * dt)
     scheme%active = kind /= 'none'

@@ -11,6 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from .model import Simulate
+from .model import Simulation
+from .model import Value
+from .model import as_namelist
 from .running import LIMIT_S
 from .running import PROGRAMS
 from .running import link_flags
@@ -47,6 +51,48 @@ def mpiexec() -> Launcher:
             check=False,
         )
         return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def launch(
+    phillips: Path,
+    mpiexec: Launcher,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Simulate:
+    """Runs the model on a namelist's text, whatever comes of it."""
+
+    def run(text: str, ranks: int = 1, **environment: str) -> Simulation:
+        folder = tmp_path_factory.mktemp("phillips")
+        (folder / "input.nml").write_text(text, encoding="utf-8")
+        return Simulation(
+            folder, *mpiexec(ranks, [str(phillips), "input.nml"], folder, environment)
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def simulate(launch: Simulate) -> Simulate:
+    """Runs a small case of the model to its end, with groups of the namelist as keywords."""
+    small: dict[str, dict[str, Value]] = {
+        "domain": {"nx": 24, "ny": 32, "dx": 5.0e4},
+        "time": {"dt": 1800.0, "days": 1.0},
+    }
+
+    def run(
+        ranks: int = 1, environment: Mapping[str, str] | None = None, **groups: dict[str, Value]
+    ) -> Simulation:
+        text = ""
+        for group in {**small, **groups}:
+            values = small.get(group, {}) | groups.get(group, {})
+            pairs = ", ".join(f"{key} = {as_namelist(value)}" for key, value in values.items())
+            text += f"&{group} {pairs} /\n"
+        done = launch(text, ranks, **(environment or {}))
+        assert done.code == 0, done.stderr
+        assert done.stderr == ""
+        return done
 
     return run
 

@@ -6,10 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -27,94 +24,17 @@ from parslflow.provenance.schema import Metric
 from parslflow.store.client import StoreClient
 from parslflow.store.server import StoreServer
 
+from .model import Fields
+from .model import Simulate
+from .model import Simulation
+from .model import Value
+from .model import read
+
 NX, NY, DX, DT = 24, 32, 5.0e4, 1800.0
 DEPTH, REDUCED_GRAVITY, CORIOLIS, BETA = 2000.0, 0.0196, 6.49e-5, 2.0e-11
 HALO = 4
 FEATURES = ("KE_vert_sum", "RV_vert_avg", "slope_vert_avg", "Rd_dx")
 PROGNOSTIC = ("h", "u", "v", "eddy_energy", "du_1", "du_2", "dv_1", "dv_2")
-
-Fields = dict[str, NDArray[np.float64]]
-Value = str | int | float
-Simulate = Callable[..., "Simulation"]
-
-
-@dataclass(frozen=True)
-class Simulation:
-    """A run of the model that has ended."""
-
-    folder: Path
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def restart(self) -> Path:
-        return self.folder / "restart.nc"
-
-    @property
-    def daily(self) -> Path:
-        return self.folder / "daily.nc"
-
-    @property
-    def days(self) -> list[dict[str, float]]:
-        """The progress lines' values."""
-        lines = [line.split() for line in self.stdout.splitlines() if line.startswith("day ")]
-        return [
-            {"day": float(words[1])}
-            | {key: float(value) for key, value in (word.split("=") for word in words[4:])}
-            for words in lines
-        ]
-
-
-def as_namelist(value: Value) -> str:
-    return f"'{value}'" if isinstance(value, str) else str(value)
-
-
-@pytest.fixture(scope="session")
-def launch(
-    phillips: Path,
-    mpiexec: Callable[..., tuple[int, str, str]],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Simulate:
-    """Runs the model on a namelist's text, whatever comes of it."""
-
-    def run(text: str, ranks: int = 1, **environment: str) -> Simulation:
-        folder = tmp_path_factory.mktemp("phillips")
-        (folder / "input.nml").write_text(text, encoding="utf-8")
-        return Simulation(
-            folder, *mpiexec(ranks, [str(phillips), "input.nml"], folder, environment)
-        )
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def simulate(launch: Simulate) -> Simulate:
-    """Runs a small case of the model to its end, with groups of the namelist as keywords."""
-    small: dict[str, dict[str, Value]] = {
-        "domain": {"nx": 24, "ny": 32, "dx": 5.0e4},
-        "time": {"dt": 1800.0, "days": 1.0},
-    }
-
-    def run(
-        ranks: int = 1, environment: Mapping[str, str] | None = None, **groups: dict[str, Value]
-    ) -> Simulation:
-        text = ""
-        for group in {**small, **groups}:
-            values = small.get(group, {}) | groups.get(group, {})
-            pairs = ", ".join(f"{key} = {as_namelist(value)}" for key, value in values.items())
-            text += f"&{group} {pairs} /\n"
-        done = launch(text, ranks, **(environment or {}))
-        assert done.code == 0, done.stderr
-        assert done.stderr == ""
-        return done
-
-    return run
-
-
-def read(path: Path, *names: str) -> Fields:
-    with h5py.File(path) as file:
-        return {name: file[name][...] for name in names}
 
 
 def assert_same_state(one: Path, other: Path) -> None:
@@ -163,7 +83,8 @@ def test_mass_is_conserved_to_rounding(simulate: Simulate) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ranks", "px", "py"), [(2, 0, 0), (2, 2, 1), (4, 2, 2), (5, 5, 1), (6, 1, 6), (6, 3, 2)]
+    ("ranks", "px", "py"),
+    [(2, 0, 0), (2, 2, 1), (4, 2, 2), (5, 5, 1), (6, 1, 6), (6, 3, 2), (24, 6, 4)],
 )
 def test_ranks_do_not_change_the_result(
     simulate: Simulate, lively: Simulation, ranks: int, px: int, py: int
