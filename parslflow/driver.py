@@ -34,6 +34,7 @@ from parslflow.learning.baselines import BASELINES
 from parslflow.provenance import journal as journals
 from parslflow.provenance.stream import Publisher
 from parslflow.records import Record
+from parslflow.report.comparison import ZonalRow
 from parslflow.report.progress import Progress
 from parslflow.report.summary import ControlRow
 from parslflow.report.summary import IterationRow
@@ -230,6 +231,7 @@ def _summary(
             )
             for (network, rows), records in outcome.controls.items()
         ],
+        zonal=ZonalRow.of_metrics(outcome.figures.metrics) if outcome.figures else [],
         stage_seconds=_stage_seconds(run_dir.journal, seconds),
         total_seconds=seconds,
     )

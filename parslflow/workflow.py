@@ -107,6 +107,8 @@ class Outcome:
     """For each iteration the record of the plain regressions."""
     controls: dict[tuple[str, str], list[Record]] = field(default_factory=dict)
     """By network and ``ROWS`` the record of each seed's training; empty without new data."""
+    figures: Record | None = None
+    """What the simulations came to in the report; None if no network was deployed."""
 
 
 def version(network: str, iteration: int) -> str:
@@ -185,7 +187,7 @@ def run(
     # The controls learn while Stage 2 runs.
     controls = _control(experiment, stages, prepared, generated, batches, models[0])
 
-    def ended(deployed: str | None) -> Outcome:
+    def ended(deployed: str | None, figures: Record | None = None) -> Outcome:
         return Outcome(
             decisions,
             models,
@@ -193,6 +195,7 @@ def run(
             deployed,
             [regression.result() for regression in regressions],
             {key: [training.result() for training in sent] for key, sent in controls.items()},
+            figures,
         )
 
     decision = decisions[-1]
@@ -210,8 +213,8 @@ def run(
     meke_future = stages.run_low(low, None, None)
     stages.deploy(chosen, model).result()
     network_run = stages.run_low(low, chosen, model).result()
-    stages.draw(prepared, base, high, meke_future.result(), network_run).result()
-    return ended(chosen)
+    figures = stages.draw(prepared, base, high, meke_future.result(), network_run).result()
+    return ended(chosen, figures)
 
 
 def _control(

@@ -75,6 +75,8 @@ def test_a_network_that_is_good_at_once_is_deployed_without_new_data() -> None:
     assert outcome.batches == []
     assert not any(asked.startswith("stream") for asked in stages.asked)
     assert "deploy EKE-Bottleneck-0 train-EKE-Bottleneck-0" in stages.asked
+    assert outcome.figures is not None
+    assert outcome.figures.wrote[0].path.name == "draw"
 
 
 def test_spin_up_goes_through_the_coarser_grids(monkeypatch: pytest.MonkeyPatch) -> None:

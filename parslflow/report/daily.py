@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Daily:
-    """The last days of one variable.
+    """Some days of one variable.
 
     Attributes:
         values: (days, ny, nx), NaN where there is none.
@@ -36,27 +38,34 @@ class Daily:
         return float(self.x[1] - self.x[0])
 
 
-@dataclass(frozen=True)
-class Profile:
-    """Zonal means against y over some days.
-
-    Attributes:
-        mean: (ny,), mean over the days; NaN in rows without values.
-        lowest: (ny,), the least of the days.
-        highest: (ny,), the greatest of the days.
-    """
-
-    mean: Array
-    lowest: Array
-    highest: Array
-
-
-def read_daily(path: Path, variable: str, days: int) -> Daily:
-    """Read the last ``days`` times, or as many as there are, of ``variable``.
+def count_days(path: Path, variable: str) -> int:
+    """How many times of ``variable`` there are.
 
     Raises:
         UsageError: the file cannot be read, or lacks the variable or any time.
     """
+    with _opened(path, variable) as file:
+        return len(file["time"])
+
+
+def read_daily(path: Path, variable: str, days: slice) -> Daily:
+    """Read the times ``days`` of ``variable``, and no others.
+
+    Raises:
+        UsageError: the file cannot be read, or lacks the variable or any time.
+    """
+    with _opened(path, variable) as file:
+        return Daily(
+            values=file[variable][days].astype(np.float64),
+            time=file["time"][days].astype(np.float64),
+            x=file["xh"][:].astype(np.float64),
+            y=file["yh"][:].astype(np.float64),
+        )
+
+
+@contextmanager
+def _opened(path: Path, variable: str) -> Iterator[h5py.File]:
+    """The file, which holds the variable and a time."""
     try:
         with h5py.File(path, "r") as file:
             if variable not in file:
@@ -64,27 +73,8 @@ def read_daily(path: Path, variable: str, days: int) -> Daily:
                     f"{path} has no variable {variable}: give the daily output of a Phillips run "
                     "that writes it."
                 )
-            daily = Daily(
-                values=file[variable][-days:].astype(np.float64),
-                time=file["time"][-days:].astype(np.float64),
-                x=file["xh"][:].astype(np.float64),
-                y=file["yh"][:].astype(np.float64),
-            )
+            if not len(file["time"]):
+                raise UsageError(f"{path} holds no time: run the simulation for a day or more.")
+            yield file
     except (OSError, KeyError) as error:
         raise UsageError(f"{path} is no daily output of a Phillips run ({error}).") from None
-    if not daily.time.size:
-        raise UsageError(f"{path} holds no time: run the simulation for a day or more.")
-    return daily
-
-
-def eddy_kinetic_energy(kinetic_energy: Array, mean: Array) -> Array:
-    """The part of KE_vert_sum (days, ny, nx) above its time mean (ny, nx), 0 where below; m3/s2."""
-    return np.maximum(0.0, kinetic_energy - mean)
-
-
-def zonal_profile(field: Array) -> Profile:
-    """The zonal means of ``field`` (days, ny, nx), and their mean and range over the days."""
-    count = np.isfinite(field).sum(axis=2)
-    with np.errstate(invalid="ignore"):
-        zonal = np.nansum(field, axis=2) / count
-    return Profile(zonal.mean(axis=0), zonal.min(axis=0), zonal.max(axis=0))

@@ -11,26 +11,30 @@ from matplotlib.ticker import NullLocator
 from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import NDArray
 
-from parslflow.errors import UsageError
 from parslflow.learning.clusters import Clusters
 from parslflow.records import Artifact
 from parslflow.records import Inputs
 from parslflow.records import Record
 from parslflow.records import Report
+from parslflow.report.comparison import CASES
+from parslflow.report.comparison import WINDOW_DAYS
+from parslflow.report.comparison import ZonalRow
 from parslflow.report.daily import Daily
-from parslflow.report.daily import eddy_kinetic_energy
 from parslflow.report.daily import read_daily
-from parslflow.report.daily import zonal_profile
 from parslflow.report.losses import LossHistory
 from parslflow.report.losses import read_losses
+from parslflow.report.zonal import Profile
+from parslflow.report.zonal import compare
+from parslflow.report.zonal import high_profile
+from parslflow.report.zonal import low_profile
 from parslflow.rundir import atomic_path
 from parslflow.sampling.features import smooth
 
 Array = NDArray[np.float64]
 
 DPI = 130
-PROFILE_DAYS = 10
-"""How many last days a profile is the mean of."""
+COLOURS = {"high": "black", "low_meke": "tab:blue", "low_network": "tab:orange"}
+"""Of the profiles, by case."""
 
 
 class DrawInputs(Inputs):
@@ -58,18 +62,30 @@ class DrawInputs(Inputs):
 def draw(inputs: DrawInputs, report: Report) -> Record:
     """Draw ``vorticity.png``, ``zonal_mean_eke.png`` and ``losses.png``.
 
+    What the profiles of EKE say in numbers is in the metrics. High's is over the base data and the
+    last run of High together.
+
     Raises:
         UsageError: an input file lacks what a figure shows; the message names it.
         ParslflowError: the journal holds no completed training.
     """
     clusters = Clusters.load(inputs.clusters_file)
+    # The more days, the closer to what High has in the long run.
+    runs = list(dict.fromkeys((inputs.base_daily, inputs.high_daily)))
+    high = high_profile(runs, clusters, inputs.clusters_file)
+    low = {
+        "low_meke": low_profile(inputs.low_meke_daily),
+        "low_network": low_profile(inputs.low_network_daily),
+    }
+    wall = clusters.wall_rows * clusters.dx
+    last_day = slice(-1, None)
     figures = {
         "vorticity.png": vorticity_figure(
-            read_daily(inputs.high_daily, "RV_vert_avg", days=1),
-            read_daily(inputs.low_network_daily, "RV_vert_avg", days=1),
+            read_daily(inputs.high_daily, "RV_vert_avg", last_day),
+            read_daily(inputs.low_network_daily, "RV_vert_avg", last_day),
             clusters.filter_scale,
         ),
-        "zonal_mean_eke.png": _zonal_mean_figure(inputs, clusters.mke),
+        "zonal_mean_eke.png": zonal_mean_figure({"high": high, **low}, wall),
         "losses.png": losses_figure(read_losses(inputs.journal)),
     }
     wrote = []
@@ -87,7 +103,8 @@ def draw(inputs: DrawInputs, report: Report) -> Record:
         inputs.clusters_file,
     )
     read = tuple(Artifact(path, "dataset") for path in dict.fromkeys(daily))
-    return Record(read=read, wrote=tuple(wrote), metrics={"figures": len(wrote)})
+    metrics = ZonalRow.to_metrics(compare(high, low, wall))
+    return Record(read=read, wrote=tuple(wrote), metrics={"figures": len(wrote), **metrics})
 
 
 def vorticity_figure(high: Daily, low: Daily, filter_scale: float) -> Figure:
@@ -139,50 +156,31 @@ def colour_limit(fields: list[Array]) -> float:
     return limit or 1.0
 
 
-def _zonal_mean_figure(inputs: DrawInputs, mke: Array) -> Figure:
-    high = _high_eke(inputs.high_daily, mke, inputs.clusters_file)
-    cases = [("Phillips-High", "black", "-", high)]
-    if inputs.base_daily != inputs.high_daily:
-        base = _high_eke(inputs.base_daily, mke, inputs.clusters_file)
-        cases.append(("Phillips-High, base data", "grey", "--", base))
-    meke = read_daily(inputs.low_meke_daily, "EKE", PROFILE_DAYS)
-    network = read_daily(inputs.low_network_daily, "EKE", PROFILE_DAYS)
-    cases.append(("Phillips-Low-MEKE", "tab:blue", "-", meke))
-    cases.append(("Phillips-Low-ML-EKE", "tab:orange", "-", network))
-    return zonal_mean_figure(cases)
-
-
-def _high_eke(daily: Path, mke: Array, clusters_file: Path) -> Daily:
-    """EKE (m3/s2) of Phillips-High over the last days."""
-    energy = read_daily(daily, "KE_vert_sum", PROFILE_DAYS)
-    if energy.values.shape[1:] != mke.shape:
-        raise UsageError(
-            f"{daily} has {energy.values.shape[1:]} cells, but the time mean in {clusters_file} "
-            f"has {mke.shape}: give the clusters of this grid's base data."
-        )
-    return Daily(eddy_kinetic_energy(energy.values, mke), energy.time, energy.x, energy.y)
-
-
-def zonal_mean_figure(cases: list[tuple[str, str, str, Daily]]) -> Figure:
-    """Zonal means of EKE (m3/s2) against y with their range over the days, as the paper's Figure 5.
+def zonal_mean_figure(profiles: dict[str, Profile], wall: float) -> Figure:
+    """Zonal means of EKE (m3/s2) against y with their range over windows, as the paper's Figure 5.
 
     Args:
-        cases: label, colour, line style and EKE of each.
+        profiles: by case.
+        wall: how far from the walls the networks saw no samples, m; grey.
     """
     figure = Figure(figsize=(7.0, 4.4), layout="constrained")
     axes = figure.subplots()
-    for label, colour, style, eke in cases:
-        profile = zonal_profile(eke.values)
-        y = eke.y / 1e3
-        days = f"{len(eke.time)} days" if len(eke.time) > 1 else "1 day"
-        axes.plot(y, profile.mean, style, color=colour, label=f"{label} ({days})")
-        axes.fill_between(y, profile.lowest, profile.highest, color=colour, alpha=0.15, linewidth=0)
-    axes.set_xlabel("y (km)")
+    for case, profile in profiles.items():
+        y = profile.y / 1e3
+        total = int(profile.days.sum())
+        days = f"{total} days" if total > 1 else "1 day"
+        lowest, highest = profile.windows.min(axis=0), profile.windows.max(axis=0)
+        axes.plot(y, profile.mean, color=COLOURS[case], label=f"{CASES[case]} ({days})")
+        axes.fill_between(y, lowest, highest, color=COLOURS[case], alpha=0.15, linewidth=0)
+    width = y[0] + y[-1]
+    axes.set_xlim(0, width)
+    for start, end in ((0, wall / 1e3), (width - wall / 1e3, width)):
+        axes.axvspan(start, end, color="grey", alpha=0.15, linewidth=0)
+    axes.set_xlabel("y (km); the networks learned nothing of the grey rows")
     axes.set_ylabel("zonal mean EKE (m³/s²)")
     axes.set_ylim(bottom=0)
-    axes.margins(x=0)
     axes.grid(alpha=0.3)
-    axes.legend(title="mean and range of days")
+    axes.legend(title=f"mean, and range of windows of {WINDOW_DAYS} days")
     return figure
 
 

@@ -9,11 +9,15 @@ from jinja2 import Environment
 from jinja2 import StrictUndefined
 from markupsafe import Markup
 
-from parslflow.report.summary import NONE
+from parslflow.report.comparison import ADJUSTMENT_DAYS
+from parslflow.report.comparison import HEADER
+from parslflow.report.comparison import WINDOW_DAYS
+from parslflow.report.comparison import verdict
 from parslflow.report.summary import Summary
 from parslflow.report.summary import duration
 from parslflow.report.summary import from_json
 from parslflow.report.summary import mean_and_spread
+from parslflow.report.tables import NONE
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
 
@@ -79,6 +83,24 @@ as many random rows of the same days: mean ± standard deviation of the loss ove
 </tbody>
 </table>
 {% endif %}
+{% if summary.zonal %}
+<h2>Zonal mean eddy kinetic energy</h2>
+<p>{{ verdict(summary.zonal) }}</p>
+<table>
+<thead><tr>{% for cell in header %}<th>{{ cell }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for row in summary.zonal %}
+<tr>{% for cell in row.cells() %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody>
+</table>
+<p>In m³/s². RMS: root mean square over y of the difference from Phillips-High, without the rows
+next to the walls that the networks learned nothing of; of the mean of all days, and of each window
+of {{ window_days }} days: its mean and its range. High's own windows are held against the mean of
+the others, which is what chance alone gives. Of a Low that ran for more than
+{{ 3 * adjustment_days }} days the first {{ adjustment_days }} are left out. ln RMS: the same of
+ln(1 + EKE).</p>
+{% endif %}
 {% else %}
 <p>The run has not ended.</p>
 {% endif %}
@@ -122,6 +144,10 @@ def write(run: RunDir) -> Path:
         duration=duration,
         loss=_loss,
         spread=mean_and_spread,
+        verdict=verdict,
+        header=HEADER,
+        window_days=WINDOW_DAYS,
+        adjustment_days=ADJUSTMENT_DAYS,
         none_=NONE,
     )
     path = run.report / "index.html"

@@ -13,10 +13,13 @@ from statistics import mean
 from statistics import stdev
 from typing import NamedTuple
 
+from parslflow.report.comparison import HEADER
+from parslflow.report.comparison import NUMBERS
+from parslflow.report.comparison import ZonalRow
+from parslflow.report.comparison import verdict
+from parslflow.report.tables import NONE
 from parslflow.report.tables import columns
 from parslflow.report.tables import finite
-
-NONE = "-"
 
 
 class Losses(NamedTuple):
@@ -89,6 +92,7 @@ class Summary:
         chosen: name of the deployed model; empty if none was good enough.
         threshold: test loss that a network had to reach.
         controls: for each network the trainings on new and on random rows; empty without control.
+        zonal: the zonal mean EKE of High and both Lows; empty if no network was deployed.
         stage_seconds: wall-clock time by stage, summed over its executions, in the order to print.
             Executions overlap, so that the sum can be more than the total.
         total_seconds: wall-clock time of the whole run, or of its last part if it was resumed.
@@ -102,6 +106,7 @@ class Summary:
     chosen: str
     threshold: float
     controls: list[ControlRow] = field(default_factory=list)
+    zonal: list[ZonalRow] = field(default_factory=list)
     stage_seconds: dict[str, float] = field(default_factory=dict)
     total_seconds: float = 0.0
     problem: str = ""
@@ -114,6 +119,7 @@ def to_text(summary: Summary) -> str:
         _samples(summary),
         _training(summary),
         _controls(summary),
+        _zonal(summary),
         _stages(summary),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -148,12 +154,17 @@ def from_json(text: str) -> Summary:
         )
         for row in content.get("controls", [])
     ]
+    zonal = [
+        ZonalRow(**{**row, **{key: _number(row[key]) for key in NUMBERS}})
+        for row in content.get("zonal", [])
+    ]
     return Summary(
         **{
             **content,
             "run": Path(content["run"]),
             "iterations": iterations,
             "controls": controls,
+            "zonal": zonal,
         }
     )
 
@@ -244,6 +255,14 @@ def _controls(summary: Summary) -> str:
     ]
     header = ("network", "rows", "seeds", "validation", "test")
     return _table("New and random rows (loss)", header, rows, left=(0, 1)) if rows else ""
+
+
+def _zonal(summary: Summary) -> str:
+    if not summary.zonal:
+        return ""
+    rows = [row.cells() for row in summary.zonal]
+    table = _table("Zonal mean EKE (m³/s²)", HEADER, rows, left=(0,))
+    return f"{table}\n{verdict(summary.zonal)}"
 
 
 def _stages(summary: Summary) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+NONE = "-"
+"""What stands where there is no number."""
+
 
 def columns(
     header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = ()

@@ -11,6 +11,7 @@ from parslflow.errors import UsageError
 from parslflow.learning.clusters import Clusters
 from parslflow.provenance import events
 from parslflow.records import Value
+from parslflow.report.comparison import ZonalRow
 from parslflow.report.daily import Daily
 from parslflow.report.figures import DPI
 from parslflow.report.figures import DrawInputs
@@ -20,6 +21,7 @@ from parslflow.report.figures import losses_figure
 from parslflow.report.figures import vorticity_figure
 from parslflow.report.figures import zonal_mean_figure
 from parslflow.report.losses import LossHistory
+from parslflow.report.zonal import Profile
 from parslflow.sampling.features import smooth
 
 SCALE = 80e3
@@ -73,11 +75,12 @@ def inputs(tmp_path: Path) -> DrawInputs:
     clusters.save(tmp_path / "clusters.h5")
     high_fields = {"RV_vert_avg": high.values, "KE_vert_sum": 40 * (1 + high.values)}
     low_fields = {"RV_vert_avg": low.values, "EKE": 20 * (1 + low.values)}
+    better = low_fields | {"EKE": low_fields["EKE"] + 1}
     return DrawInputs(
         base_daily=write(tmp_path / "base.nc", high, **high_fields),
         high_daily=write(tmp_path / "high.nc", high, **high_fields),
         low_meke_daily=write(tmp_path / "meke.nc", low, **low_fields),
-        low_network_daily=write(tmp_path / "network.nc", low, **low_fields),
+        low_network_daily=write(tmp_path / "network.nc", low, **better),
         clusters_file=tmp_path / "clusters.h5",
         journal=journal,
         folder=tmp_path / "report",
@@ -118,6 +121,19 @@ def test_without_a_new_high_run_the_base_data_are_read_once(inputs: DrawInputs) 
         inputs.model_copy(update={"high_daily": inputs.base_daily}), lambda *_, **__: None
     )
     assert [artifact.path.name for artifact in record.read].count("base.nc") == 1
+    assert record.metrics["high_days"] == 3
+    assert "high_window_rms" not in record.metrics, "one window has no other to compare with"
+
+
+def test_the_zonal_means_are_compared_in_the_metrics(inputs: DrawInputs) -> None:
+    metrics = draw(inputs, lambda *_, **__: None).metrics
+    assert metrics["figures"] == 3
+    high, meke, network = ZonalRow.of_metrics(metrics)
+    assert (high.case, high.windows, high.days) == ("high", 2, 6)
+    assert (meke.case, meke.windows, meke.days) == ("low_meke", 1, 12)
+    assert network.mean == pytest.approx(meke.mean + 1)
+    # The mean of High is far above that of Low's, so that 1 more is 1 less of a distance or so.
+    assert network.rms < meke.rms
 
 
 def test_the_time_mean_of_another_grid_is_refused(inputs: DrawInputs) -> None:
@@ -159,22 +175,24 @@ def test_a_few_extremes_do_not_set_the_colours() -> None:
     assert colour_limit([np.array([np.nan, 0.0])]) == 1.0
 
 
-def test_the_profiles_are_the_zonal_means_with_their_range() -> None:
-    eke = waves(4, 24, 32, 50e3)
-    eke = Daily(np.abs(eke.values), eke.time, eke.x, eke.y)
-    last = Daily(eke.values[-1:], eke.time[-1:], eke.x, eke.y)
-    figure = zonal_mean_figure([("High", "black", "-", eke), ("Low", "tab:orange", "-", last)])
-    (axes,) = figure.axes
-    zonal = eke.values.mean(axis=2)
+def test_the_profiles_are_drawn_with_the_range_of_their_windows() -> None:
+    y = np.arange(32) * 50e3 + 25e3
+    windows = np.sin(np.pi * y / 1.6e6) * np.array([[3.0], [9.0]])
+    high = Profile(y, windows, np.array([30, 15]))
+    low = Profile(y, windows[:1], np.array([1]))
+    (axes,) = zonal_mean_figure({"high": high, "low_network": low}, 1e5).axes
     first, second = axes.lines
-    np.testing.assert_allclose(first.get_xdata(), eke.y / 1e3)
-    np.testing.assert_allclose(first.get_ydata(), zonal.mean(axis=0))
-    np.testing.assert_allclose(second.get_ydata(), zonal[-1])
+    np.testing.assert_allclose(first.get_xdata(), y / 1e3)
+    np.testing.assert_allclose(first.get_ydata(), (2 * windows[0] + windows[1]) / 3)
+    np.testing.assert_allclose(second.get_ydata(), windows[0])
+    assert (first.get_color(), second.get_color()) == ("black", "tab:orange")
     band = axes.collections[0].get_paths()[0].vertices[:, 1]
-    assert band.max() == pytest.approx(zonal.max())
-    assert band.min() == pytest.approx(zonal.min())
+    assert band.max() == windows[1].max()
+    assert band.min() == windows[0].min()
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["High (4 days)", "Low (1 day)"]
+    assert labels == ["Phillips-High (45 days)", "Phillips-Low-ML-EKE (1 day)"]
+    walls = [(patch.get_x(), patch.get_width()) for patch in axes.patches]
+    assert walls == [(0, 100), (1500, 100)]
 
 
 def test_the_losses_have_a_gap_and_a_mark_where_new_samples_came() -> None:

@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from parslflow.report import page
+from parslflow.report.comparison import HEADER
 from parslflow.rundir import RunDir
 
 SVG = '<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"><text>train × 48</text></svg>'
@@ -38,8 +39,30 @@ SUMMARY = {
             "test_spread": None,
         }
     ],
+    "zonal": [
+        {
+            "case": case,
+            "windows": 3,
+            "days": 90,
+            "rms": rms,
+            "window_rms": 5.0,
+            "window_rms_lowest": 4.0,
+            "window_rms_highest": 6.0,
+            "log_rms": rms,
+            "mean": 20.0,
+            "greatest": 60.0,
+            "greatest_y": 790e3,
+        }
+        for case, rms in {"high": None, "low_meke": 2.0, "low_network": 3.0}.items()
+    ],
     "stage_seconds": {},
     "total_seconds": 83.2,
+}
+
+ZONAL = {
+    "Phillips-High": ["-", "5.00 (4.00 to 6.00)", "-", "20.00", "60.00", "790 km"],
+    "Phillips-Low-MEKE": ["2.00", "5.00 (4.00 to 6.00)", "2.000", "20.00", "60.00", "790 km"],
+    "Phillips-Low-ML-EKE": ["3.00", "5.00 (4.00 to 6.00)", "3.000", "20.00", "60.00", "790 km"],
 }
 
 
@@ -73,8 +96,11 @@ def test_the_page_shows_all_that_the_report_has(tmp_path: Path) -> None:
         ["0", "linear", "1,234", "0.500", "0.500", "0.250"],
         ["network", "rows", "seeds", "validation", "test"],
         ["EKE-ResNet", "random", "1", "0.500 ± 0.125", "0.750 ± -"],
+        list(HEADER),
+        *([name, "3", "90", *cells] for name, cells in ZONAL.items()),
     ]
-    assert [row.get("class") for row in root.iter("tr")] == [None, "enough", *[None] * 4]
+    assert "Phillips-Low-MEKE is closer to Phillips-High than Phillips-Low-ML-EKE" in text
+    assert [row.get("class") for row in root.iter("tr")] == [None, "enough", *[None] * 8]
     assert [image.attrib["src"] for image in root.iter("img")] == ["vorticity.png", "losses.png"]
     (graph,) = root.iter("{http://www.w3.org/2000/svg}svg")
     assert "train × 48" in "".join(graph.itertext())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from parslflow.report.comparison import ZonalRow
 from parslflow.report.summary import ControlRow
 from parslflow.report.summary import IterationRow
 from parslflow.report.summary import Losses
@@ -49,6 +50,11 @@ SUMMARY = Summary(
         ControlRow.of("EKE-ResNet", "new", [0.3, 0.5], [0.9, 0.9]),
         ControlRow.of("EKE-ResNet", "random", [0.25], [1.25]),
     ],
+    zonal=[
+        ZonalRow("high", 1, 20, *[math.nan] * 5, 22.0, 61.25, 810e3),
+        ZonalRow("low_meke", 3, 90, 12.0, 12.5, 11.0, 15.0, 0.75, 40.0, 90.0, 790e3),
+        ZonalRow("low_network", 3, 90, 4.0, 5.0, 3.5, 7.0, 0.25, 18.0, 50.5, 830e3),
+    ],
     stage_seconds={"generate": 83.24, "train": 3725.0, "sample": 8.31},
     total_seconds=4000.0,
 )
@@ -84,6 +90,15 @@ network     rows    seeds     validation           test
 EKE-ResNet  new         2  0.400 ± 0.141  0.900 ± 0.000
 EKE-ResNet  random      1      0.250 ± -      1.250 ± -
 
+Zonal mean EKE (m³/s²)
+-----------------------------------------------------------------------------------------------
+case                 windows  days    RMS          RMS of windows  ln RMS   mean   most    at y
+-----------------------------------------------------------------------------------------------
+Phillips-High              1    20      -                       -       -  22.00  61.25  810 km
+Phillips-Low-MEKE          3    90  12.00  12.50 (11.00 to 15.00)   0.750  40.00  90.00  790 km
+Phillips-Low-ML-EKE        3    90   4.00     5.00 (3.50 to 7.00)   0.250  18.00  50.50  830 km
+Phillips-Low-ML-EKE is closer to Phillips-High than Phillips-Low-MEKE: RMS 4.00 against 12.00 m³/s².
+
 Time
 ------------------------------
 stage           time  of total
@@ -99,10 +114,13 @@ def test_the_text_shows_samples_losses_before_and_after_and_times() -> None:
 
 
 def test_tables_without_rows_are_left_out() -> None:
-    text = to_text(replace(SUMMARY, iterations=[], controls=[], stage_seconds={}, chosen=""))
+    text = to_text(
+        replace(SUMMARY, iterations=[], controls=[], zonal=[], stage_seconds={}, chosen="")
+    )
     assert "New samples" not in text
     assert "Training" not in text
     assert "random" not in text
+    assert "Zonal" not in text
     assert "Time\n" not in text
     assert "Chosen model  none\n" in text
 
@@ -118,6 +136,8 @@ def test_the_json_holds_everything_and_no_nan() -> None:
     assert second["baselines"] == {"linear": {"train": 0.5, "validation": 0.6, "test": 0.95}}
     assert content["controls"][0]["test_spread"] == 0.0
     assert content["controls"][1]["test_spread"] is None
+    assert content["zonal"][0]["rms"] is None
+    assert content["zonal"][2]["rms"] == 4.0
     assert content["threshold"] == 1.0
 
 
