@@ -105,10 +105,13 @@ NUMBERS = tuple(one.name for one in fields(ZonalRow) if one.type == "float")
 
 
 def verdict(rows: list[ZonalRow]) -> str:
-    """Which of the Lows is closer to High, in one sentence."""
+    """Which of the Lows is closer to High, in one sentence; and by logarithms, if that differs."""
     low = [row for row in rows if row.case != "high"]
     closer, other = sorted(low, key=lambda row: row.rms)
-    return (
+    sentence = (
         f"{CASES[closer.case]} is closer to {CASES['high']} than {CASES[other.case]}: "
-        f"RMS {closer.rms:.2f} against {other.rms:.2f} m³/s²."
+        f"RMS {closer.rms:.2f} against {other.rms:.2f} m³/s²"
     )
+    if closer.log_rms > other.log_rms:
+        sentence += f", but not in ln(1 + EKE): {closer.log_rms:.3f} against {other.log_rms:.3f}"
+    return f"{sentence}."

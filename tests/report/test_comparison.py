@@ -50,3 +50,9 @@ def test_the_verdict_names_the_closer_one(meke: ZonalRow, network: ZonalRow, clo
     ]
     assert verdict(rows).startswith(f"Phillips-{closer} is closer to Phillips-High than ")
     assert verdict(rows).endswith("RMS 4.00 against 12.00 m³/s².")
+
+
+def test_the_verdict_says_where_logarithms_see_it_otherwise() -> None:
+    network = ZonalRow(**(vars(NETWORK) | {"log_rms": 1.5}))
+    words = "RMS 4.00 against 12.00 m³/s², but not in ln(1 + EKE): 1.500 against 0.750."
+    assert verdict([HIGH, MEKE, network]).endswith(words)
