@@ -32,6 +32,8 @@ def site(run_dir: Path) -> Site:
         # Ranks that share a core with others must give it up while they wait.
         "OMPI_MCA_mpi_yield_when_idle": "1",
         "OMPI_MCA_rmaps_base_oversubscribe": "1",
+        # A halo's message goes at once; a longer one would first wait for its receiver's turn.
+        "OMPI_MCA_btl_vader_eager_limit": "32768",
         # What a failed rank says stays a sentence.
         "OMPI_MCA_orte_execute_quiet": "1",
         "OMPI_MCA_hwloc_base_binding_policy": "none",

@@ -210,6 +210,9 @@ contains
       "physics: viscosity must be 'smagorinsky', 'background' or 'none'")
     call demand(chosen%depth > 0 .and. chosen%gravity > 0 .and. chosen%reduced_gravity > 0, &
       'physics: depth, gravity and reduced_gravity must be positive')
+    call demand(abs(chosen%coriolis) > 0 .or. abs(chosen%beta) > 0, &
+      'physics: coriolis and beta must not both be 0, since the deformation radius is then infinite: give coriolis &
+      &a small value')
     call demand(chosen%drag_coefficient >= 0, 'physics: drag_coefficient must not be negative')
     call demand(any(chosen%scheme == [character(16) :: 'none', 'prognostic', 'network']), &
       "meke: scheme must be 'none', 'prognostic' or 'network'")
