@@ -7,7 +7,7 @@ module daily_output
   use domain, only: block
   use features, only: feature_fields, feature_names
   use gather, only: whole_field
-  use netcdf_file, only: check, define_dimension, define_variable
+  use netcdf_file, only: check, define_dimension, define_variable, describe
   use parameters, only: depth
   use state, only: model_state
   use time_step, only: stepper
@@ -50,8 +50,7 @@ contains
     if (b%rank /= 0) return
     associate (id => output%id, path => output%path)
       call check(nf90_create(path, ior(nf90_netcdf4, nf90_clobber), id), path)
-      call check(nf90_put_att(id, nf90_global, 'Conventions', 'CF-1.10'), path)
-      call check(nf90_put_att(id, nf90_global, 'title', 'Two-layer Phillips model'), path)
+      call describe(id, path, 'Snapshots of a two-layer Phillips flow')
       call check(nf90_put_att(id, nf90_global, 'time_step', chosen%dt), path)
       call check(nf90_put_att(id, nf90_global, 'eddy_energy_scheme', trim(chosen%scheme)), path)
       call check(nf90_put_att(id, nf90_global, 'model', output%label), path)
@@ -63,32 +62,40 @@ contains
       yq = define_dimension(id, path, 'yq', b%ny)
       xq = define_dimension(id, path, 'xq', b%nx)
 
-      output%time = define_variable(id, path, 'time', nf90_double, [time], 'day', 'time since the start of the case')
+      output%time = define_variable(id, path, 'time', nf90_double, [time], 'days since 2000-01-01 00:00:00', &
+        'time since the start of the case', 'time')
+      call check(nf90_put_att(id, output%time, 'calendar', 'proleptic_gregorian'), path)
       call check(nf90_put_att(id, output%time, 'axis', 'T'), path)
-      axes(1) = define_variable(id, path, 'xh', nf90_double, [xh], 'm', 'x of the cell centres')
-      axes(2) = define_variable(id, path, 'xq', nf90_double, [xq], 'm', 'x of the cells'' eastern faces')
-      axes(3) = define_variable(id, path, 'yh', nf90_double, [yh], 'm', 'y of the cell centres')
-      axes(4) = define_variable(id, path, 'yq', nf90_double, [yq], 'm', 'y of the cells'' northern faces')
-      axes(5) = define_variable(id, path, 'zl', nf90_double, [layer], '1', 'layer, from the surface')
+      axes(1) = define_variable(id, path, 'xh', nf90_double, [xh], 'm', 'x of the cell centres', &
+        'projection_x_coordinate')
+      axes(2) = define_variable(id, path, 'xq', nf90_double, [xq], 'm', 'x of the cells'' eastern faces', &
+        'projection_x_coordinate')
+      axes(3) = define_variable(id, path, 'yh', nf90_double, [yh], 'm', 'y of the cell centres', &
+        'projection_y_coordinate')
+      axes(4) = define_variable(id, path, 'yq', nf90_double, [yq], 'm', 'y of the cells'' northern faces', &
+        'projection_y_coordinate')
+      axes(5) = define_variable(id, path, 'zl', nf90_double, [layer], '1', 'layer, from the surface', &
+        'model_level_number')
       axes(6) = define_variable(id, path, 'zi', nf90_double, [interface_], '1', 'interface, from the surface')
       do n = 1, 4
         call check(nf90_put_att(id, axes(n), 'axis', merge('X', 'Y', n <= 2)), path)
       end do
-
-      output%h = define_variable(id, path, 'h', nf90_float, [xh, yh, layer, time], 'm', 'layer thickness')
-      call check(nf90_put_att(id, output%h, 'standard_name', 'cell_thickness'), path)
-      output%u = define_variable(id, path, 'u', nf90_float, [xq, yh, layer, time], 'm s-1', 'velocity along x')
-      call check(nf90_put_att(id, output%u, 'standard_name', 'sea_water_x_velocity'), path)
-      output%v = define_variable(id, path, 'v', nf90_float, [xh, yq, layer, time], 'm s-1', 'velocity along y')
-      call check(nf90_put_att(id, output%v, 'standard_name', 'sea_water_y_velocity'), path)
-      output%e = define_variable(id, path, 'e', nf90_float, [xh, yh, interface_, time], 'm', 'interface height')
-      do n = 1, size(feature_names)
-        output%features(n) = define_variable(id, path, trim(feature_names(n)), nf90_float, [xh, yh, time], &
-          trim(feature_units(n)), trim(feature_meanings(n)))
+      do n = 5, 6
+        call check(nf90_put_att(id, axes(n), 'axis', 'Z'), path)
+        call check(nf90_put_att(id, axes(n), 'positive', 'down'), path)
       end do
-      output%diffusivity = define_variable(id, path, 'Kh', nf90_float, [xh, yh, time], 'm2 s-1', &
-        'thickness diffusivity')
-      if (output%eddies) output%energy = define_variable(id, path, 'EKE', nf90_float, [xh, yh, time], 'm3 s-2', &
+
+      output%h = field('h', [xh, yh, layer, time], 'm', 'layer thickness', 'cell_thickness')
+      output%u = field('u', [xq, yh, layer, time], 'm s-1', 'velocity along x', 'sea_water_x_velocity')
+      output%v = field('v', [xh, yq, layer, time], 'm s-1', 'velocity along y', 'sea_water_y_velocity')
+      output%e = field('e', [xh, yh, interface_, time], 'm', 'interface height')
+      do n = 1, size(feature_names)
+        output%features(n) = field(trim(feature_names(n)), [xh, yh, time], trim(feature_units(n)), &
+          trim(feature_meanings(n)))
+      end do
+      output%diffusivity = field('Kh', [xh, yh, time], 'm2 s-1', 'thickness diffusivity', &
+        'ocean_tracer_diffusivity_due_to_parameterized_mesoscale_eddy_advection')
+      if (output%eddies) output%energy = field('EKE', [xh, yh, time], 'm3 s-2', &
         'vertical sum of eddy kinetic energy times thickness')
       if (output%label /= '') then
         letters = define_dimension(id, path, 'letters', len(output%label))
@@ -104,6 +111,18 @@ contains
       call check(nf90_put_var(id, axes(5), [(real(i, dp), i = 1, layers)]), path)
       call check(nf90_put_var(id, axes(6), [(real(i, dp), i = 1, layers + 1)]), path)
     end associate
+
+  contains
+
+    !> The id of a variable of the flow at that time.
+    integer function field(name, dimensions, units, long_name, standard_name)
+      character(*), intent(in) :: name, units, long_name
+      integer, intent(in) :: dimensions(:)
+      character(*), intent(in), optional :: standard_name
+
+      field = define_variable(output%id, output%path, name, nf90_float, dimensions, units, long_name, standard_name)
+      call check(nf90_put_att(output%id, field, 'cell_methods', 'time: point'), output%path)
+    end function field
   end function create_output
 
   !> Write one record; collective.

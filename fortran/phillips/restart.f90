@@ -9,7 +9,7 @@ module restart
   use domain, only: block
   use failure, only: abort_run, stop_all
   use gather, only: whole_field
-  use netcdf_file, only: check, define_dimension, define_variable
+  use netcdf_file, only: check, define_dimension, define_variable, describe
   use state, only: model_state
   implicit none
   private
@@ -37,6 +37,7 @@ contains
     path = trim(chosen%restart_out)//'.part'
     if (b%rank == 0) then
       call check(nf90_create(path, ior(nf90_netcdf4, nf90_clobber), id), path)
+      call describe(id, path, 'State of a two-layer Phillips flow')
       call check(nf90_put_att(id, nf90_global, 'dx', chosen%dx), path)
       call check(nf90_put_att(id, nf90_global, 'nx', chosen%nx), path)
       call check(nf90_put_att(id, nf90_global, 'ny', chosen%ny), path)
@@ -46,9 +47,9 @@ contains
       if (s%unsent) call check(nf90_put_att(id, nf90_global, 'unsent', 1), path)
       dims = [define_dimension(id, path, 'x', b%nx), define_dimension(id, path, 'y', b%ny), &
         define_dimension(id, path, 'layer', layers)]
-      h = define('h', dims, 'm', 'layer thickness')
-      u = define('u', dims, 'm s-1', 'velocity along x on the eastern faces')
-      v = define('v', dims, 'm s-1', 'velocity along y on the northern faces')
+      h = define('h', dims, 'm', 'layer thickness', 'cell_thickness')
+      u = define('u', dims, 'm s-1', 'velocity along x on the eastern faces', 'sea_water_x_velocity')
+      v = define('v', dims, 'm s-1', 'velocity along y on the northern faces', 'sea_water_y_velocity')
       energy = define('eddy_energy', dims(:2), 'm2 s-2', 'depth-mean eddy kinetic energy')
       du = [define('du_1', dims, 'm s-2', 'advective tendency of u, last step'), &
         define('du_2', dims, 'm s-2', 'advective tendency of u, last step but one')]
@@ -73,12 +74,13 @@ contains
 
   contains
 
-    function define(name, dims, units, meaning) result(variable)
+    function define(name, dims, units, meaning, standard_name) result(variable)
       character(*), intent(in) :: name, units, meaning
       integer, intent(in) :: dims(:)
+      character(*), intent(in), optional :: standard_name
       integer :: variable
 
-      variable = define_variable(id, path, name, nf90_double, dims, units, meaning)
+      variable = define_variable(id, path, name, nf90_double, dims, units, meaning, standard_name)
     end function define
 
     subroutine put(variable, local)
