@@ -140,6 +140,15 @@ def test_figures_are_drawn(finished: Finished) -> None:
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_zonal_means_are_compared(finished: Finished) -> None:
+    high, meke, network = finished.summary["zonal"]
+    assert [row["case"] for row in (high, meke, network)] == ["high", "low_meke", "low_network"]
+    assert high["rms"] is None
+    assert meke["rms"] > 0
+    assert network["rms"] > 0
+    assert "Phillips-High" in (finished.run / "report" / "index.html").read_text(encoding="utf-8")
+
+
 def test_the_users_repository_is_untouched(finished: Finished) -> None:
     assert git_state(finished.folder) == finished.git_before
 
