@@ -3,7 +3,7 @@ module domain
   use mpi_f08, only: MPI_Comm, MPI_Comm_rank, MPI_Comm_size, MPI_Comm_split, MPI_COMM_WORLD, &
     MPI_PROC_NULL
   use configuration, only: settings
-  use constants, only: dp, halo
+  use constants, only: dp, halo, widest_halo
   use failure, only: stop_all
   use parameters, only: beta, coriolis
   implicit none
@@ -84,8 +84,10 @@ contains
     b%nj_v = merge(b%nj - 1, b%nj, b%north == MPI_PROC_NULL)
     call MPI_Comm_split(MPI_COMM_WORLD, y, x, b%row)
 
-    allocate (b%y(1 - halo:b%nj + halo), b%f(1 - halo:b%nj + halo), b%f_q(1 - halo:b%nj + halo))
-    do j = 1 - halo, b%nj + halo
+    associate (o => 1 - widest_halo, n => b%nj + widest_halo)
+      allocate (b%y(o:n), b%f(o:n), b%f_q(o:n))
+    end associate
+    do j = 1 - widest_halo, b%nj + widest_halo
       b%y(j) = (j + b%j_offset - 0.5_dp) * b%dx
       b%f(j) = coriolis + beta * b%y(j)
       b%f_q(j) = coriolis + beta * (j + b%j_offset) * b%dx

@@ -15,6 +15,7 @@ module halo_exchange
   type, public :: field_pointer
     private
     real(dp), pointer, contiguous :: a(:, :, :) => null()
+    integer :: width = halo        !! halo points of the array
     logical :: on_v = .false.
   end type field_pointer
 
@@ -25,23 +26,25 @@ module halo_exchange
 contains
 
   !> A field of one level.
-  function field_2d(a, on_v) result(f)
-    real(dp), intent(in), target, contiguous :: a(1 - halo:, 1 - halo:)  !! with its halo
-    logical, intent(in), optional :: on_v                                 !! lies on the faces of v
+  function field_2d(a, on_v, width) result(f)
+    real(dp), intent(in), target, contiguous :: a(:, :)  !! with its halo
+    logical, intent(in), optional :: on_v                 !! lies on the faces of v
+    integer, intent(in), optional :: width                !! halo points of the array, if not `halo`
     type(field_pointer) :: f
 
-    f%a(1 - halo:ubound(a, 1), 1 - halo:ubound(a, 2), 1:1) => a
     if (present(on_v)) f%on_v = on_v
+    if (present(width)) f%width = width
+    f%a(1 - f%width:size(a, 1) - f%width, 1 - f%width:size(a, 2) - f%width, 1:1) => a
   end function field_2d
 
   !> A field of several levels.
   function field_3d(a, on_v) result(f)
-    real(dp), intent(in), target, contiguous :: a(1 - halo:, 1 - halo:, :)
+    real(dp), intent(in), target, contiguous :: a(:, :, :)
     logical, intent(in), optional :: on_v
     type(field_pointer) :: f
 
-    f%a(1 - halo:, 1 - halo:, 1:) => a
     if (present(on_v)) f%on_v = on_v
+    f%a(1 - f%width:, 1 - f%width:, 1:) => a
   end function field_3d
 
   !> Fill the halos of the fields, corners too: one message to each neighbour, all on their way at once.
@@ -52,7 +55,7 @@ contains
 
     integer :: n, w
 
-    w = halo
+    w = minval(fields%width)
     if (present(width)) w = width
     if (b%ranks > 1) call swap(b, fields, w)
     do n = 1, size(fields)
@@ -141,39 +144,64 @@ contains
     outer_last = merge(0, merge(n + w, n, towards == 1), towards == -1)
   end function outer_last
 
-  !> Copy a rectangle of the fields, level by level.
+  !> Copy a rectangle of the fields into a message, level by level.
   subroutine pack(fields, west, east, south, north, message)
     type(field_pointer), intent(in) :: fields(:)
     integer, intent(in) :: west, east, south, north
     real(dp), intent(inout), contiguous :: message(:)
-    integer :: n, j, k, place
+    integer :: n, place
 
     place = 0
     do n = 1, size(fields)
-      do k = 1, size(fields(n)%a, 3)
+      call copy(fields(n)%a, 1 - fields(n)%width)
+    end do
+
+  contains
+
+    subroutine copy(a, o)
+      integer, intent(in) :: o
+      real(dp), intent(in), contiguous :: a(o:, o:, :)
+      integer :: i, j, k
+
+      do k = 1, size(a, 3)
         do j = south, north
-          message(place + 1:place + east - west + 1) = fields(n)%a(west:east, j, k)
+          do i = west, east
+            message(place + i - west + 1) = a(i, j, k)
+          end do
           place = place + east - west + 1
         end do
       end do
-    end do
+    end subroutine copy
   end subroutine pack
 
+  !> The reverse.
   subroutine unpack(fields, west, east, south, north, message)
     type(field_pointer), intent(in) :: fields(:)
     integer, intent(in) :: west, east, south, north
     real(dp), intent(in), contiguous :: message(:)
-    integer :: n, j, k, place
+    integer :: n, place
 
     place = 0
     do n = 1, size(fields)
-      do k = 1, size(fields(n)%a, 3)
+      call copy(fields(n)%a, 1 - fields(n)%width)
+    end do
+
+  contains
+
+    subroutine copy(a, o)
+      integer, intent(in) :: o
+      real(dp), intent(inout), contiguous :: a(o:, o:, :)
+      integer :: i, j, k
+
+      do k = 1, size(a, 3)
         do j = south, north
-          fields(n)%a(west:east, j, k) = message(place + 1:place + east - west + 1)
+          do i = west, east
+            a(i, j, k) = message(place + i - west + 1)
+          end do
           place = place + east - west + 1
         end do
       end do
-    end do
+    end subroutine copy
   end subroutine unpack
 
   !> Periodic columns of a rank that has all of them.
@@ -181,8 +209,8 @@ contains
     type(block), intent(in) :: b
     type(field_pointer), intent(in) :: f
 
-    f%a(1 - halo:0, :, :) = f%a(b%ni - halo + 1:b%ni, :, :)
-    f%a(b%ni + 1:b%ni + halo, :, :) = f%a(1:halo, :, :)
+    f%a(1 - f%width:0, :, :) = f%a(b%ni - f%width + 1:b%ni, :, :)
+    f%a(b%ni + 1:b%ni + f%width, :, :) = f%a(1:f%width, :, :)
   end subroutine wrap
 
   subroutine mirror_south(f)
@@ -191,11 +219,11 @@ contains
 
     if (f%on_v) then
       f%a(:, 0, :) = 0
-      do m = 1, halo - 1
+      do m = 1, f%width - 1
         f%a(:, -m, :) = -f%a(:, m, :)
       end do
     else
-      do m = 1, halo
+      do m = 1, f%width
         f%a(:, 1 - m, :) = f%a(:, m, :)
       end do
     end if
@@ -208,11 +236,11 @@ contains
 
     if (f%on_v) then
       f%a(:, b%nj, :) = 0
-      do m = 1, halo
+      do m = 1, f%width
         f%a(:, b%nj + m, :) = -f%a(:, b%nj - m, :)
       end do
     else
-      do m = 1, halo
+      do m = 1, f%width
         f%a(:, b%nj + m, :) = f%a(:, b%nj + 1 - m, :)
       end do
     end if

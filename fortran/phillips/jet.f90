@@ -18,7 +18,7 @@ contains
     type(block), intent(in) :: b
     real(dp) :: e2(1 - halo:b%nj + halo)
 
-    e2 = mean_interface + amplitude * tanh((b%y - 0.5_dp * b%ny * b%dx) / width)
+    e2 = mean_interface + amplitude * tanh((b%y(1 - halo:b%nj + halo) - 0.5_dp * b%ny * b%dx) / width)
   end function jet_interface
 
   !> Set thickness and velocity inside the block; halos are the caller's.

@@ -141,6 +141,10 @@ contains
           self%u(i, j, 2) = (self%u(i, j, 2) - press * (h(i + 1, j, 2) - h(i, j, 2))) / (1 + self%dt * drag)
           self%u_slow(i, j) = (upper * self%u(i, j, 1) + lower * self%u(i, j, 2)) / (upper + lower)
           self%mode%force_u(i, j) = (self%u_slow(i, j) - self%mode%u(i, j)) / self%dt
+        end do
+      end do
+      do j = 1, b%nj + 1
+        do i = 1, b%ni + 1
           self%mode%eta(i, j) = h(i, j, 1) + h(i, j, 2) - depth
         end do
       end do
