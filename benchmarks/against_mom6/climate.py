@@ -92,7 +92,9 @@ def _range(values: Field) -> tuple[float, float, float]:
 
 
 def distances(ours: Field, theirs: Field) -> tuple[float, list[float]]:
-    """Root mean square over y of a profile from our mean, and of each of ours from the others' mean.
+    """Distance of a profile from our mean, and of each of ours from the mean of the others.
+
+    In root mean square over y.
 
     Args:
         ours: (window, y).

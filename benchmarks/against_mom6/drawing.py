@@ -45,7 +45,7 @@ def forecasts(ours: Flow, theirs: Flow, nine: Flow, path: Path) -> None:
     )
     x, y = (DX / 1e3 * (np.arange(n) + 0.5) for n in (120, 160))
     where.contour(x, y, b["interface"][-1], levels=8, colors="black", linewidths=0.5)
-    where.set(title="u1 after a day, ours − MOM6's (m/s)", xlabel="x (km)", ylabel="y (km)")
+    where.set(title="u1 after a day, ours minus MOM6's (m/s)", xlabel="x (km)", ylabel="y (km)")
     figure.colorbar(image, ax=where)
     for name in forecast.NAMES:
         error, change = (

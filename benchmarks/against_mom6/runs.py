@@ -28,10 +28,12 @@ class Run:
 
     @property
     def restart(self) -> Path:
+        """Its last state."""
         return self.folder / "restart.nc"
 
     @property
     def daily(self) -> Path:
+        """What it wrote each day."""
         return self.folder / "daily.nc"
 
 
