@@ -80,7 +80,7 @@ def test_a_day_from_each_of_mom6_days_ends_where_mom6_does(
 ) -> None:
     """The difference is a small share of the change that MOM6 makes in the day.
 
-    Most of it is our first-order error in time: see the next test.
+    About half of it is our first-order error in time: see the next test.
     """
     bounds = {
         **{"surface": 0.04, "interface": 0.04, "u1": 0.045, "v1": 0.035},
