@@ -1,0 +1,1 @@
+"""The two-layer model beside MOM6's own output of the same case."""
