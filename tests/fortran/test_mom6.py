@@ -78,13 +78,10 @@ def month(simulate: Simulate, theirs: Flow, tmp_path_factory: pytest.TempPathFac
 def test_a_day_from_each_of_mom6_days_ends_where_mom6_does(
     one_day: tuple[Flow, Flow], theirs: Flow
 ) -> None:
-    """The difference is a small share of the change that MOM6 makes in the day.
-
-    About half of it is our first-order error in time: see the next test.
-    """
+    """The difference is a small share of the change that MOM6 makes in the day."""
     bounds = {
-        **{"surface": 0.04, "interface": 0.04, "u1": 0.045, "v1": 0.035},
-        **{"u2": 0.08, "v2": 0.055},
+        **{"surface": 0.04, "interface": 0.022, "u1": 0.025, "v1": 0.03},
+        **{"u2": 0.05, "v2": 0.035},
     }
     for day in range(len(one_day[0])):
         after = slice(day + 1, day + 2)
@@ -93,10 +90,17 @@ def test_a_day_from_each_of_mom6_days_ends_where_mom6_does(
             assert skill.ratio < bounds[name], (name, day)
 
 
-def test_a_shorter_time_step_comes_closer_to_mom6(one_day: tuple[Flow, Flow], theirs: Flow) -> None:
-    long, short = (skills(ours[:1], theirs[1:2], theirs[:1]) for ours in one_day)
-    for name in ("interface", "u1", "v1", "u2", "v2"):
-        assert short[name].ratio < long[name].ratio, name
+def test_a_shorter_time_step_hardly_changes_the_forecast(
+    one_day: tuple[Flow, Flow], theirs: Flow
+) -> None:
+    """By much less than the schemes differ: thickness moves along x and y at once."""
+    bounds = {
+        **{"surface": 0.03, "interface": 0.006, "u1": 0.006, "v1": 0.006},
+        **{"u2": 0.015, "v2": 0.015},
+    }
+    long, short = one_day
+    for name, skill in skills(long[:1], short, theirs[:1]).items():
+        assert skill.ratio < bounds[name], name
 
 
 def test_energies_change_in_a_day_as_those_of_mom6(
