@@ -10,7 +10,7 @@ module sponge
   public :: new_sponge
 
   real(dp), parameter :: unit = 2.0_dp**40     !! of the fixed-point sums [m-1]
-  real(dp), parameter :: thinnest = 1.0_dp     !! a layer is not thinned further [m]
+  real(dp), parameter :: thinnest = 100.0_dp   !! half of the jet's thinnest: no layer is thinned further [m]
 
   !> The interface aimed at, and how fast.
   type, public :: sponge_forcing
