@@ -89,7 +89,7 @@ def memory() -> Figure:
 
 
 def in_process() -> Figure:
-    """The network's answer for each of the ranks' cells at 20 km, against the rest of the step."""
+    """The network's answer for each of the ranks' cells at 20 km, against a step."""
     with TemporaryDirectory() as folder:
         deployed(Path(folder))
         environment = {
@@ -110,14 +110,18 @@ def in_store() -> Figure:
 
 
 def _answer_against_step(folder: Path, environment: dict[str, str]) -> Figure:
+    """Mean time of an answer, as the model says it, against a step with prognostic eddies."""
     case = CASES[60]
     network = f"&meke scheme='network' /\n&network model='{MODEL}' /\n"
     answers, steps = [], []
     for _ in range(RUNS):
         said: list[str] = []
-        whole = _seconds_a_day(folder, case, RANKS, network, environment, said.append)
-        answers.append(float(re.findall(r"inference_ms=(\S+)", said[-1])[-1]) / 1e3)
-        steps.append(whole * case.dt / DAY - answers[-1])
+        _seconds_a_day(folder, case, RANKS, network, environment, said.append)
+        # TorchScript optimises itself in the first calls.
+        days = [float(found) for found in re.findall(r"inference_ms=(\S+)", said[-1])[1:]]
+        answers.append(statistics.mean(days) / 1e3)
+        day = _seconds_a_day(folder, case, RANKS, "&meke scheme='prognostic' /\n")
+        steps.append(day * case.dt / DAY)
     ours, against = statistics.median(answers), statistics.median(steps)
     return Figure(ours / against, "times the time", ours, against, RUNS)
 
