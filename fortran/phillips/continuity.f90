@@ -78,7 +78,7 @@ contains
     subroutine eastward(j)
       integer, intent(in) :: j
 
-      real(dp) :: shift(0:b%ni), total(0:b%ni), face(0:b%ni, layers), speed
+      real(dp) :: shift(0:b%ni), face(0:b%ni, layers), speed
       integer :: i, k
 
       associate (flux => self%east, c => self%carried_y)
@@ -94,14 +94,7 @@ contains
             flux(i, k) = speed * face(i, k)
           end do
         end do
-        do i = 0, b%ni
-          total(i) = (uh_mean(i, j) - flux(i, 1) - flux(i, 2)) / (face(i, 1) + face(i, 2))
-        end do
-        do k = 1, layers
-          do i = 0, b%ni
-            flux(i, k) = flux(i, k) + face(i, k) * total(i)
-          end do
-        end do
+        call add_up(uh_mean(0:b%ni, j), face, flux)
       end associate
     end subroutine eastward
 
@@ -110,7 +103,7 @@ contains
       integer, intent(in) :: j
       real(dp) :: flux(b%ni, layers)
 
-      real(dp) :: shift(b%ni), total(b%ni), face(b%ni, layers), speed
+      real(dp) :: shift(b%ni), face(b%ni, layers), speed
       integer :: i, k
 
       associate (c => self%carried_x)
@@ -126,14 +119,7 @@ contains
             flux(i, k) = speed * face(i, k)
           end do
         end do
-        do i = 1, b%ni
-          total(i) = (vh_mean(i, j) - flux(i, 1) - flux(i, 2)) / (face(i, 1) + face(i, 2))
-        end do
-        do k = 1, layers
-          do i = 1, b%ni
-            flux(i, k) = flux(i, k) + face(i, k) * total(i)
-          end do
-        end do
+        call add_up(vh_mean(1:b%ni, j), face, flux)
       end associate
     end function northward
   end subroutine advance
@@ -146,6 +132,25 @@ contains
 
     match = (2 * transport - twice_h1 * u1 - twice_h2 * u2) / (twice_h1 + twice_h2)
   end function match
+
+  !> Share what the layers' fluxes lack of the barotropic transport among them by thickness.
+  pure subroutine add_up(transport, face, flux)
+    real(dp), intent(in), contiguous :: transport(:)  !! of each face [m2 s-1]
+    real(dp), intent(in), contiguous :: face(:, :)    !! thickness there, of each layer [m]
+    real(dp), intent(inout), contiguous :: flux(:, :) !! of each layer [m2 s-1]
+
+    real(dp) :: lacking(size(transport))
+    integer :: i, k
+
+    do i = 1, size(transport)
+      lacking(i) = (transport(i) - flux(i, 1) - flux(i, 2)) / (face(i, 1) + face(i, 2))
+    end do
+    do k = 1, layers
+      do i = 1, size(transport)
+        flux(i, k) = flux(i, k) + face(i, k) * lacking(i)
+      end do
+    end do
+  end subroutine add_up
 
   !> Thickness that crosses a face between the cells b and c during a step.
   pure real(dp) function face_thickness(a, b, c, d, has_b, has_c, courant)
