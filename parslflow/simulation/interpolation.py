@@ -241,11 +241,8 @@ def _read(path: Path) -> tuple[State, dict[str, Any], dict[str, dict[str, Any]]]
     """
     try:
         with h5py.File(path, "r") as file:
-            attributes = {name: file.attrs[name] for name in ATTRIBUTES}
-            words = {
-                name: {key: file[name].attrs[key] for key in ("units", "long_name")}
-                for name in (*STATE, *PAST)
-            }
+            attributes = {name: file.attrs[name] for name in ATTRIBUTES} | _words(file, "unsent")
+            words = {name: _words(file[name], "DIMENSION_LIST") for name in (*STATE, *PAST)}
             state = State(*(file[name][()] for name in STATE))
     except (OSError, KeyError) as error:
         reason = str(error).strip("'\"")
@@ -267,6 +264,13 @@ def _read(path: Path) -> tuple[State, dict[str, Any], dict[str, dict[str, Any]]]
             f"{path}: '{name}' is {problem}: give the restart of a run that ended well."
         )
     return state, attributes, words
+
+
+def _words(of: h5py.File | h5py.Dataset, left: str) -> dict[str, Any]:
+    """The attributes that say what something is, without ``left`` and what NetCDF keeps there."""
+    return {
+        name: value for name, value in of.attrs.items() if not name.startswith("_") and name != left
+    }
 
 
 def _write(
