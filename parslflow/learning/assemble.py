@@ -83,8 +83,8 @@ def assemble(inputs: AssembleInputs, report: Report) -> Record:
         UsageError: A file is missing, damaged or made with other clusters, or holds too few rows.
     """
     clusters = Clusters.load(inputs.clusters_file)
-    base = _read(inputs.base, clusters, inputs.clusters_file)
-    batches = [_read(path, clusters, inputs.clusters_file) for path in inputs.batches]
+    base = read_of_clusters(inputs.base, clusters, inputs.clusters_file)
+    batches = [read_of_clusters(path, clusters, inputs.clusters_file) for path in inputs.batches]
     for path, batch in zip(inputs.batches, batches, strict=True):
         chosen = read_attributes(path).get("draw") != RANDOM
         if chosen and (batch.cluster != clusters.withheld).any():
@@ -173,11 +173,31 @@ def read_training_set(path: Path) -> TrainingSet:
         return TrainingSet(samples, split, str(reader.attribute("clusters")))
 
 
-def _read(path: Path, clusters: Clusters, clusters_file: Path) -> Samples:
-    """Samples that were assigned to these clusters."""
-    if read_attributes(path).get("clusters") != clusters.id:
+def read_with_clusters(path: Path, clusters_file: Path) -> tuple[TrainingSet, Clusters]:
+    """Read a training set and the clusters that it was made with.
+
+    Raises:
+        UsageError: A file is missing or damaged, or they do not go with each other.
+    """
+    clusters = Clusters.load(clusters_file)
+    training_set = read_training_set(path)
+    _demand_clusters(path, training_set.clusters, clusters, clusters_file)
+    return training_set, clusters
+
+
+def read_of_clusters(path: Path, clusters: Clusters, clusters_file: Path) -> Samples:
+    """Samples that were assigned to these clusters.
+
+    Raises:
+        UsageError: The file is missing or damaged, or was made with other clusters.
+    """
+    _demand_clusters(path, read_attributes(path).get("clusters"), clusters, clusters_file)
+    return read_samples(path)
+
+
+def _demand_clusters(path: Path, found: object, clusters: Clusters, clusters_file: Path) -> None:
+    if found != clusters.id:
         raise UsageError(
             f"{path} was made with other clusters than those in {clusters_file}: give files of one "
             "run."
         )
-    return read_samples(path)

@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt
 
-from parslflow.errors import UsageError
-from parslflow.learning.assemble import read_training_set
-from parslflow.learning.clusters import Clusters
+from parslflow.learning.assemble import read_with_clusters
 from parslflow.records import Artifact
 from parslflow.records import Inputs
 from parslflow.records import Record
@@ -51,13 +49,7 @@ def baselines(inputs: BaselinesInputs, report: Report) -> Record:
     from threadpoolctl import threadpool_limits
 
     start = time.perf_counter()
-    clusters = Clusters.load(inputs.clusters_file)
-    training_set = read_training_set(inputs.training_set)
-    if training_set.clusters != clusters.id:
-        raise UsageError(
-            f"{inputs.training_set} was made with other clusters than those in "
-            f"{inputs.clusters_file}: give files of one run."
-        )
+    training_set, clusters = read_with_clusters(inputs.training_set, inputs.clusters_file)
     pairs: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
     for part in PARTS:
         samples = training_set.part(part)

@@ -9,13 +9,13 @@ from pydantic import NonNegativeInt
 
 from parslflow.errors import UsageError
 from parslflow.learning.assemble import RANDOM
+from parslflow.learning.assemble import read_of_clusters
 from parslflow.learning.clusters import Clusters
 from parslflow.learning.prepare import daily_features
 from parslflow.learning.prepare import read_daily
 from parslflow.learning.prepare import rows_with_eke
 from parslflow.learning.samples import Samples
 from parslflow.learning.samples import read_attributes
-from parslflow.learning.samples import read_samples
 from parslflow.learning.samples import write_samples
 from parslflow.records import Artifact
 from parslflow.records import Inputs
@@ -48,22 +48,17 @@ def draw_random(inputs: DrawRandomInputs, report: Report) -> Record:
         UsageError: A file is missing or damaged, or they do not go with one another.
     """
     clusters = Clusters.load(inputs.clusters_file)
-    attributes = read_attributes(inputs.batch)
-    if attributes.get("clusters") != clusters.id:
-        raise UsageError(
-            f"{inputs.batch} was made with other clusters than those in {inputs.clusters_file}: "
-            "give files of one run."
-        )
-    kept = len(read_samples(inputs.batch))
+    kept = len(read_of_clusters(inputs.batch, clusters, inputs.clusters_file))
+    times = read_attributes(inputs.batch).get("times")
     fields = read_daily(inputs.daily)
     if fields.values["Rd_dx"].shape[1:] != clusters.mke.shape:
         raise UsageError(
             f"{inputs.daily} is on another grid than {inputs.clusters_file}: give files of one run."
         )
-    if len(fields.day) != attributes.get("times"):
+    if len(fields.day) != times:
         raise UsageError(
             f"{inputs.daily} has {len(fields.day)} days where {inputs.batch} was chosen from "
-            f"{attributes.get('times')}: give the output of the simulation that streamed."
+            f"{times}: give the output of the simulation that streamed."
         )
     smoothed = daily_features(fields, clusters.filter_scale, report)
     rows = rows_with_eke(fields, smoothed, clusters.mke, clusters.wall_rows, inputs.run)

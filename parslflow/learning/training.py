@@ -16,7 +16,7 @@ from torch import nn
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.learning.assemble import TrainingSet
-from parslflow.learning.assemble import read_training_set
+from parslflow.learning.assemble import read_with_clusters
 from parslflow.learning.clusters import Clusters
 from parslflow.learning.deployment import Deployable
 from parslflow.learning.deployment import write_script
@@ -54,13 +54,7 @@ def train(inputs: TrainInputs, report: Report) -> Record:
     torch.set_num_threads(inputs.threads)
     torch.manual_seed(inputs.seed)
     device = _device(inputs.device)
-    clusters = Clusters.load(inputs.clusters_file)
-    training_set = read_training_set(inputs.training_set)
-    if training_set.clusters != clusters.id:
-        raise UsageError(
-            f"{inputs.training_set} was made with other clusters than those in "
-            f"{inputs.clusters_file}: give files of one run."
-        )
+    training_set, clusters = read_with_clusters(inputs.training_set, inputs.clusters_file)
     network = NETWORKS[inputs.network](inputs.settings.dropout)
     if inputs.start_from is not None:
         _load(network, inputs.start_from, inputs.network)
