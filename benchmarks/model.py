@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +17,7 @@ from benchmarks.flow import live_store
 from benchmarks.inference import MODEL
 from benchmarks.inference import deployed
 from benchmarks.measure import Figure
-from parslflow import sites
+from benchmarks.phillips import run
 from parslflow.simulation.phillips import INFERENCE_LIBRARY
 from parslflow.store.address import Address
 
@@ -138,26 +135,15 @@ def _seconds_a_day(
     one_step = case.dt / DAY
     taken = []
     for days in (one_step, case.days + one_step):
-        (folder / "input.nml").write_text(
+        namelist = (
             f"&domain nx={case.nx} ny={case.ny} dx={case.dx} /\n"
             f"&time dt={case.dt} days={days!r} /\n&physics perturbation=0.3 /\n"
-            f"&output file='' /\n{network}",
-            encoding="utf-8",
+            f"&output file='' /\n{network}"
         )
-        site = sites.load("local", folder)
-        program = Path(sys.prefix) / "bin" / "phillips"
-        command = [part.replace("{ranks}", str(ranks)) for part in site.launch]
         began = time.perf_counter()
-        done = subprocess.run(
-            [*command, str(program), "input.nml"],
-            cwd=folder,
-            env=os.environ | site.environment | (environment or {}),
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        said = run(folder, namelist, ranks, environment)
         taken.append(time.perf_counter() - began)
-        hear(done.stdout)
+        hear(said)
     return (taken[1] - taken[0]) / case.days
 
 

@@ -61,16 +61,27 @@ def read_daily(path: Path, times: slice = slice(None)) -> Flow:
 
 
 def write_start(path: Path, flow: Flow, time: int) -> Path:
-    """One of the states as a restart at time 0, without a history of tendencies."""
-    _, layers, ny, nx = flow.h.shape
-    none = np.zeros((layers, ny, nx))
-    fields = {name: getattr(flow, name)[time] for name in "huv"} | {"eddy_energy": none[0]}
+    """One of the states as a restart at time 0; the path."""
+    write_restart(path, DX, flow.h[time], flow.u[time], flow.v[time])
+    return path
+
+
+def write_restart(path: Path, dx: float, h: Field, u: Field, v: Field) -> None:
+    """Write a restart at time 0 without a history of tendencies, fields of shape (layer, ny, nx).
+
+    ``u`` lies on the cells' eastern faces, ``v`` on their northern ones, in m/s; ``h`` in m, ``dx``
+    too.
+    """
+    _, ny, nx = h.shape
+    none = np.zeros_like(h)
+    fields = {"h": h, "u": u, "v": v, "eddy_energy": none[0]} | dict.fromkeys(
+        ("du_1", "du_2", "dv_1", "dv_2"), none
+    )
     with h5py.File(path, "w") as file:
-        file.attrs.update({"dx": DX, "dt": 1.0, "time": 0.0})
+        file.attrs["dx"] = np.float64(dx)
+        file.attrs["dt"] = np.float64(1.0)
+        file.attrs["time"] = np.float64(0.0)
         for name, value in {"nx": nx, "ny": ny, "past": 0}.items():
             file.attrs[name] = np.int32(value)
-        for name, values in (
-            fields | dict.fromkeys(("du_1", "du_2", "dv_1", "dv_2"), none)
-        ).items():
+        for name, values in fields.items():
             file[name] = values
-    return path

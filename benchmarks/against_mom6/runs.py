@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from parslflow import sites
+from benchmarks import phillips
 from parslflow.simulation.interpolation import InterpolateInputs
 from parslflow.simulation.interpolation import interpolate
 
 RANKS = 2
-PROGRAM = Path(sys.prefix) / "bin" / "phillips"
 STEPS = {60: 1800.0, 120: 900.0, 240: 300.0}
 """Time step by the number of cells in x, s: MOM6's."""
 WIDTH = 1.2e6
@@ -59,21 +55,13 @@ def run(
     if done.restart.exists():
         return done
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "input.nml").write_text(
+    said = phillips.run(
+        folder,
         f"&domain nx={nx} ny={nx * 4 // 3} dx={WIDTH / nx!r} /\n"
         f"&time dt={dt or STEPS[nx]!r} days={days!r} restart_in='{start or ''}' /\n{groups}",
-        encoding="utf-8",
+        RANKS,
     )
-    site = sites.load("local", folder)
-    command = [part.replace("{ranks}", str(RANKS)) for part in site.launch]
-    with (folder / "days.txt").open("w", encoding="utf-8") as out:
-        subprocess.run(
-            [*command, str(PROGRAM), "input.nml"],
-            cwd=folder,
-            env=os.environ | site.environment,
-            check=True,
-            stdout=out,
-        )
+    (folder / "days.txt").write_text(said, encoding="utf-8")
     return done
 
 

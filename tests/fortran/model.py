@@ -10,6 +10,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.against_mom6 import reference
+
 Fields = dict[str, NDArray[np.float64]]
 Value = str | int | float
 Simulate = Callable[..., "Simulation"]
@@ -59,22 +61,6 @@ def write_restart(
     u: NDArray[np.float64],
     v: NDArray[np.float64],
 ) -> str:
-    """A restart at time 0 without a history of tendencies, fields of shape (layer, ny, nx).
-
-    ``u`` lies on the cells' eastern faces, ``v`` on their northern ones, in m/s; ``h`` in m, ``dx``
-    too. The path is returned as the namelist takes it.
-    """
-    _, ny, nx = h.shape
-    none = np.zeros_like(h)
-    fields = {"h": h, "u": u, "v": v, "eddy_energy": none[0]} | dict.fromkeys(
-        ("du_1", "du_2", "dv_1", "dv_2"), none
-    )
-    with h5py.File(path, "w") as file:
-        file.attrs["dx"] = np.float64(dx)
-        file.attrs["dt"] = np.float64(1.0)
-        file.attrs["time"] = np.float64(0.0)
-        for name, value in {"nx": nx, "ny": ny, "past": 0}.items():
-            file.attrs[name] = np.int32(value)
-        for name, values in fields.items():
-            file[name] = values
+    """A restart at time 0 of these fields; its path as the namelist takes it."""
+    reference.write_restart(path, dx, h, u, v)
     return str(path)
