@@ -62,8 +62,8 @@ class Resolution(Section):
         return self
 
 
-class CoarserSpinup(Resolution):
-    """A part of the spin-up on a coarser grid of the same domain."""
+class SpinupStep(Resolution):
+    """A part of the spin-up, on a coarser grid of the same domain or on other ranks."""
 
     days: PositiveInt
     """Days on this grid."""
@@ -76,16 +76,17 @@ class Grid(Resolution):
     """Width of a cell, m."""
     perturbation: PositiveFloat = 1e-3
     """Velocity scale of the noise on the initial jet, m/s."""
-    spinup: tuple[CoarserSpinup, ...] = ()
-    """Coarser grids that turbulence comes up on first, the coarsest first."""
+    spinup: tuple[SpinupStep, ...] = ()
+    """What turbulence comes up on first: coarser grids, the coarsest first; the last may be the
+    case's own, on other ranks."""
     spinup_days: PositiveInt
-    """Days on the case's own grid, from the jet or the last coarser grid, to the state that the
-    runs start from."""
+    """Days on the case's own grid and ranks, from the jet or the last step before, to the state
+    that the runs start from."""
 
     @property
     def spinup_grids(self) -> list[Grid]:
         """The grids that the case is spun up on, its own last, each with its ``spinup_days``."""
-        coarser = [
+        before = [
             Grid(
                 grid=step.grid,
                 spacing=self.spacing * self.grid[0] / step.grid[0],
@@ -96,14 +97,15 @@ class Grid(Resolution):
             )
             for step in self.spinup
         ]
-        return [*coarser, self]
+        return [*before, self]
 
     @model_validator(mode="after")
     def _grids_refine_one_another(self) -> Self:
         grids = [step.grid for step in self.spinup] + [self.grid]
-        for (nx, ny), (next_nx, next_ny) in pairwise(grids):
+        for number, ((nx, ny), (next_nx, next_ny)) in enumerate(pairwise(grids), start=1):
             factor, left = divmod(next_nx, nx)
-            if factor < 2 or left or next_ny != factor * ny:
+            least = 1 if number == len(self.spinup) else 2
+            if factor < least or left or next_ny != factor * ny:
                 raise ValueError(
                     f"spin-up cannot go from {nx} by {ny} cells to {next_nx} by {next_ny}: choose "
                     "coarser grids, the coarsest first, whose sides go into the next one's the "

@@ -254,7 +254,7 @@ def _control(
 
 
 def _spin_up(case: str, own: Grid, stages: Stages) -> Future[Record]:
-    """Run ``case`` into turbulence, on its coarser grids first; not waited for is the last run."""
+    """Run ``case`` into turbulence, on its grids in turn; not waited for is the last run."""
     first, *finer = own.spinup_grids
     run = stages.spin_up(case, first, None)
     for grid in finer:

@@ -77,7 +77,7 @@ STEP = "grid = [{}]\ntime_step = 1800.0\nlayout = [1, {}]\ndays = 9\n"
         ([("60, 60", 2)], ["'high'", "60 by 60 cells to 120 by 160", "whole number of times"]),
         ([("80, 160", 2)], ["80 by 160 cells to 120 by 160"]),
         ([("90, 120", 2)], ["90 by 120 cells to 120 by 160"]),
-        ([("120, 160", 2)], ["120 by 160 cells to 120 by 160"]),
+        ([("120, 160", 2), ("120, 160", 4)], ["120 by 160 cells to 120 by 160"]),
         ([("60, 80", 2), ("30, 40", 2)], ["60 by 80 cells to 30 by 40", "the coarsest first"]),
         ([("60, 80", "2]\ndayz = [1")], ["high.spinup.0.dayz", "did you mean 'days'?"]),
     ],
@@ -96,8 +96,9 @@ def test_coarser_grids_that_do_not_fit_are_named(
 def test_the_paper_s_case_is_spun_up_on_three_grids_of_one_domain(tmp_path: Path) -> None:
     paper = experiment.load(CONFIGS / "paper.toml")
     grids = paper.high.spinup_grids
-    assert [grid.grid for grid in grids] == [(60, 80), (120, 160), (240, 320)]
-    assert [grid.spacing for grid in grids] == [20e3, 10e3, 5e3]
+    assert [grid.grid for grid in grids] == [(60, 80), (120, 160), (240, 320), (240, 320)]
+    assert [grid.spacing for grid in grids] == [20e3, 10e3, 5e3, 5e3]
+    assert [grid.ranks for grid in grids] == [2, 2, 2, 24]
     assert grids[-1] == paper.high
     assert paper.low.spinup_grids == [paper.low]
     path = tmp_path / "again.toml"

@@ -10,7 +10,7 @@ import pytest
 from parslflow import experiment
 from parslflow import workflow
 from parslflow.errors import ParslflowError
-from parslflow.experiment import CoarserSpinup
+from parslflow.experiment import SpinupStep
 from parslflow.experiment import Experiment
 from parslflow.experiment import Grid
 from parslflow.records import Artifact
@@ -82,7 +82,7 @@ def test_a_network_that_is_good_at_once_is_deployed_without_new_data() -> None:
 def test_spin_up_goes_through_the_coarser_grids(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Grid, "__str__", lambda grid: "{}x{}".format(*grid.grid))
     steps = [
-        CoarserSpinup(grid=cells, time_step=1800.0, layout=(1, 2), days=9)
+        SpinupStep(grid=cells, time_step=1800.0, layout=(1, 2), days=9)
         for cells in ((30, 40), (60, 80))
     ]
     demo = load(0, accept_best=False)
