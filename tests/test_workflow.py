@@ -10,9 +10,9 @@ import pytest
 from parslflow import experiment
 from parslflow import workflow
 from parslflow.errors import ParslflowError
-from parslflow.experiment import SpinupStep
 from parslflow.experiment import Experiment
 from parslflow.experiment import Grid
+from parslflow.experiment import SpinupStep
 from parslflow.records import Artifact
 from parslflow.records import Record
 from parslflow.workflow import Decision
