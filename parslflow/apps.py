@@ -254,7 +254,13 @@ class Stages(Calls):
         )
 
     def draw(
-        self, prepared: Record, base: Record, high: Record, meke: Record, network: Record
+        self,
+        prepared: Record,
+        base: Record,
+        high: Record,
+        model: Record,
+        meke: Record,
+        network: Record,
     ) -> Future[Record]:
         """Draw the figures of the report."""
         inputs = {
@@ -262,6 +268,7 @@ class Stages(Calls):
             "high_daily": _file(high, DAILY),
             "low_meke_daily": _file(meke, DAILY),
             "low_network_daily": _file(network, DAILY),
+            "script": model.wrote[1].path,
             "clusters_file": _file(prepared, self._clusters.name),
             "journal": self._run.journal,
             "folder": self._run.report,

@@ -75,9 +75,15 @@ class Stages(Protocol):
         """Run Low from ``start`` with the deployed ``model``, or with prognostic MEKE if None."""
 
     def draw(
-        self, prepared: Record, base: Record, high: Record, meke: Record, network: Record
+        self,
+        prepared: Record,
+        base: Record,
+        high: Record,
+        model: Record,
+        meke: Record,
+        network: Record,
     ) -> Future[Record]:
-        """Draw the figures of the report."""
+        """Draw the figures of the report: of High, ``model`` and both runs of Low."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +219,8 @@ def run(
     meke_future = stages.run_low(low, None, None)
     stages.deploy(chosen, model).result()
     network_run = stages.run_low(low, chosen, model).result()
-    figures = stages.draw(prepared, base, high, meke_future.result(), network_run).result()
+    meke = meke_future.result()
+    figures = stages.draw(prepared, base, high, model, meke, network_run).result()
     return ended(chosen, figures)
 
 

@@ -74,7 +74,7 @@ def write_script(path: Path, deployable: Deployable, features: Tensor) -> None:
     """
     deployable.eval()
     buffer = io.BytesIO()
-    with _torchscript(), torch.no_grad():
+    with torchscript(), torch.no_grad():
         # Traced with two rows and tried with all, in place of trace's own check.
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             deployable, features[:2], check_trace=False
@@ -95,7 +95,7 @@ def write_script(path: Path, deployable: Deployable, features: Tensor) -> None:
 
 
 @contextmanager
-def _torchscript() -> Iterator[None]:
+def torchscript() -> Iterator[None]:
     """Use torch.jit, which torch deprecates though its stores and simulations know no other."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*torch.jit", DeprecationWarning)

@@ -13,10 +13,12 @@ from parslflow.report.tables import NONE
 
 CASES = {
     "high": "Phillips-High",
+    "high_network": "network on High",
     "low_meke": "Phillips-Low-MEKE",
     "low_network": "Phillips-Low-ML-EKE",
 }
-"""Whose zonal mean EKE is compared, as they are called in print."""
+"""Whose zonal mean EKE is compared, as they are called in print. The second is what the deployed
+network answers to High's own fields: its error without the coarse flow's."""
 HEADER = ("case", "windows", "days", "RMS", "RMS of windows", "ln RMS", "mean", "most", "at y")
 WINDOW_DAYS = 30
 """How many days make a window; one that is not whole is left out where there are whole ones."""
@@ -106,7 +108,7 @@ NUMBERS = tuple(one.name for one in fields(ZonalRow) if one.type == "float")
 
 def verdict(rows: list[ZonalRow]) -> str:
     """Which of the Lows is closer to High, in one sentence; and by logarithms, if that differs."""
-    low = [row for row in rows if row.case != "high"]
+    low = [row for row in rows if row.case.startswith("low")]
     closer, other = sorted(low, key=lambda row: row.rms)
     sentence = (
         f"{CASES[closer.case]} is closer to {CASES['high']} than {CASES[other.case]}: "

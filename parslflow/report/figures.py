@@ -23,6 +23,7 @@ from parslflow.report.daily import Daily
 from parslflow.report.daily import read_daily
 from parslflow.report.losses import LossHistory
 from parslflow.report.losses import read_losses
+from parslflow.report.offline import offline_profile
 from parslflow.report.zonal import Profile
 from parslflow.report.zonal import compare
 from parslflow.report.zonal import high_profile
@@ -33,7 +34,12 @@ from parslflow.sampling.features import smooth
 Array = NDArray[np.float64]
 
 DPI = 130
-COLOURS = {"high": "black", "low_meke": "tab:blue", "low_network": "tab:orange"}
+COLOURS = {
+    "high": "black",
+    "high_network": "tab:green",
+    "low_meke": "tab:blue",
+    "low_network": "tab:orange",
+}
 """Of the profiles, by case."""
 
 
@@ -45,6 +51,7 @@ class DrawInputs(Inputs):
         high_daily: daily output of the last Phillips-High run; the base data's if there was none.
         low_meke_daily: daily output of Phillips-Low with prognostic MEKE.
         low_network_daily: daily output of Phillips-Low with the deployed network.
+        script: the deployed network as TorchScript.
         clusters_file: clusters of the base data, for the time mean and the filter scale.
         journal: the run's journal, for the losses.
         folder: where the figures go.
@@ -54,6 +61,7 @@ class DrawInputs(Inputs):
     high_daily: Path
     low_meke_daily: Path
     low_network_daily: Path
+    script: Path
     clusters_file: Path
     journal: Path
     folder: Path
@@ -73,7 +81,8 @@ def draw(inputs: DrawInputs, report: Report) -> Record:
     # The more days, the closer to what High has in the long run.
     runs = list(dict.fromkeys((inputs.base_daily, inputs.high_daily)))
     high = high_profile(runs, clusters, inputs.clusters_file)
-    low = {
+    others = {
+        "high_network": offline_profile(runs, inputs.script, clusters),
         "low_meke": low_profile(inputs.low_meke_daily),
         "low_network": low_profile(inputs.low_network_daily),
     }
@@ -85,7 +94,7 @@ def draw(inputs: DrawInputs, report: Report) -> Record:
             read_daily(inputs.low_network_daily, "RV_vert_avg", last_day),
             clusters.filter_scale,
         ),
-        "zonal_mean_eke.png": zonal_mean_figure({"high": high, **low}, wall),
+        "zonal_mean_eke.png": zonal_mean_figure({"high": high, **others}, wall),
         "losses.png": losses_figure(read_losses(inputs.journal)),
     }
     wrote = []
@@ -102,8 +111,11 @@ def draw(inputs: DrawInputs, report: Report) -> Record:
         inputs.low_network_daily,
         inputs.clusters_file,
     )
-    read = tuple(Artifact(path, "dataset") for path in dict.fromkeys(daily))
-    metrics = ZonalRow.to_metrics(compare(high, low, wall))
+    read = (
+        *(Artifact(path, "dataset") for path in dict.fromkeys(daily)),
+        Artifact(inputs.script, "model"),
+    )
+    metrics = ZonalRow.to_metrics(compare(high, others, wall))
     return Record(read=read, wrote=tuple(wrote), metrics={"figures": len(wrote), **metrics})
 
 

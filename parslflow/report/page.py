@@ -99,7 +99,8 @@ next to the walls that the networks learned nothing of; of the mean of all days,
 of {{ window_days }} days: its mean and its range. High's own windows are held against the mean of
 the others, which is what chance alone gives. Of a Low that ran for more than
 {{ 3 * adjustment_days }} days the first {{ adjustment_days }} are left out. ln RMS: the same of
-ln(1 + EKE).</p>
+ln(1 + EKE). Network on High: what the deployed network answers to the fields of Phillips-High
+themselves, so its own error without the coarse flow's.</p>
 {% endif %}
 {% else %}
 <p>The run has not ended.</p>

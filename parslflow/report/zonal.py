@@ -54,7 +54,7 @@ def high_profile(paths: list[Path], clusters: Clusters, clusters_file: Path) -> 
     """
     y, means, days = np.empty(0), [], []
     for path in paths:
-        for part in _windows(count_days(path, "KE_vert_sum")):
+        for part in windows_of(count_days(path, "KE_vert_sum")):
             energy = read_daily(path, "KE_vert_sum", part)
             if energy.values.shape[1:] != clusters.mke.shape:
                 raise UsageError(
@@ -63,7 +63,7 @@ def high_profile(paths: list[Path], clusters: Clusters, clusters_file: Path) -> 
                     "base data."
                 )
             y = energy.y
-            means.append(_zonal_mean(eddy_kinetic_energy(energy.values, clusters.mke)))
+            means.append(zonal_mean(eddy_kinetic_energy(energy.values, clusters.mke)))
             days.append(len(energy.time))
     return Profile(y, np.array(means), np.array(days))
 
@@ -76,10 +76,10 @@ def low_profile(path: Path) -> Profile:
     """
     total = count_days(path, "EKE")
     first = ADJUSTMENT_DAYS if total > 3 * ADJUSTMENT_DAYS else 0
-    windows = [read_daily(path, "EKE", part) for part in _windows(total, first)]
+    windows = [read_daily(path, "EKE", part) for part in windows_of(total, first)]
     return Profile(
         windows[0].y,
-        np.array([_zonal_mean(window.values) for window in windows]),
+        np.array([zonal_mean(window.values) for window in windows]),
         np.array([len(window.time) for window in windows]),
     )
 
@@ -107,19 +107,20 @@ def on_rows(profile: Profile, y: Array) -> Profile:
     return Profile(y, np.array(windows), profile.days)
 
 
-def compare(high: Profile, low: dict[str, Profile], wall: float) -> list[ZonalRow]:
-    """How far each of ``low`` is from ``high``, and each window of High from its other windows.
+def compare(high: Profile, others: dict[str, Profile], wall: float) -> list[ZonalRow]:
+    """How far the ``others`` are from ``high``, and each window of High from its other windows.
 
     The root mean squares are over the rows that the networks learned from: those next to the walls
     are left out. The mean and the greatest value are over all rows.
 
     Args:
         high: on its own rows.
-        low: by case, all on the same rows.
+        others: by case; all are compared on the rows of the one that has the fewest.
         wall: how far from the walls the networks saw no samples, m.
     """
-    y = next(iter(low.values())).y
+    y = min((other.y for other in others.values()), key=len)
     high = on_rows(high, y)
+    low = {case: on_rows(other, y) for case, other in others.items()}
     edges = _edges(y)
     rows = (y - edges[0] > wall) & (edges[-1] - y > wall) & np.isfinite(high.mean)
     return [
@@ -181,7 +182,7 @@ def _rms(difference: Array) -> float:
     return float(np.sqrt(np.mean(difference**2)))
 
 
-def _windows(days: int, first: int = 0) -> list[slice]:
+def windows_of(days: int, first: int = 0) -> list[slice]:
     """The windows of ``days`` from ``first`` on; one of what there is if there is no whole one."""
     count = (days - first) // WINDOW_DAYS
     if count == 0:
@@ -189,7 +190,7 @@ def _windows(days: int, first: int = 0) -> list[slice]:
     return [slice(first + n * WINDOW_DAYS, first + (n + 1) * WINDOW_DAYS) for n in range(count)]
 
 
-def _zonal_mean(field: Array) -> Array:
+def zonal_mean(field: Array) -> Array:
     """(ny,), the mean of ``field`` (days, ny, nx) over x and days; NaN in rows without values."""
     count = np.isfinite(field).sum(axis=(0, 2))
     with np.errstate(invalid="ignore"):

@@ -5,10 +5,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 from matplotlib import image
 
 from parslflow.errors import UsageError
 from parslflow.learning.clusters import Clusters
+from parslflow.learning.deployment import Deployable
+from parslflow.learning.deployment import write_script
+from parslflow.learning.networks import NETWORKS
 from parslflow.provenance import events
 from parslflow.records import Value
 from parslflow.report.comparison import ZonalRow
@@ -73,14 +77,23 @@ def inputs(tmp_path: Path) -> DrawInputs:
         wall_rows=2,
     )
     clusters.save(tmp_path / "clusters.h5")
-    high_fields = {"RV_vert_avg": high.values, "KE_vert_sum": 40 * (1 + high.values)}
+    high_fields = {
+        "RV_vert_avg": high.values,
+        "KE_vert_sum": 40 * (1 + high.values),
+        "slope_vert_avg": 1e-3 * (2 + high.values),
+        "Rd_dx": 6 + high.values,
+    }
     low_fields = {"RV_vert_avg": low.values, "EKE": 20 * (1 + low.values)}
     better = low_fields | {"EKE": low_fields["EKE"] + 1}
+    torch.manual_seed(1)
+    network = Deployable(clusters, NETWORKS["EKE-ResNet"](0.3))
+    write_script(tmp_path / "model.script.pt", network, torch.rand(8, 4))
     return DrawInputs(
         base_daily=write(tmp_path / "base.nc", high, **high_fields),
         high_daily=write(tmp_path / "high.nc", high, **high_fields),
         low_meke_daily=write(tmp_path / "meke.nc", low, **low_fields),
         low_network_daily=write(tmp_path / "network.nc", low, **better),
+        script=tmp_path / "model.script.pt",
         clusters_file=tmp_path / "clusters.h5",
         journal=journal,
         folder=tmp_path / "report",
@@ -112,6 +125,7 @@ def test_three_pictures_are_drawn_and_recorded(inputs: DrawInputs) -> None:
         "meke.nc",
         "network.nc",
         "clusters.h5",
+        "model.script.pt",
     ]
     assert rows[-1] == {"figure": 3, "figures": 3}
 
@@ -128,8 +142,9 @@ def test_without_a_new_high_run_the_base_data_are_read_once(inputs: DrawInputs) 
 def test_the_zonal_means_are_compared_in_the_metrics(inputs: DrawInputs) -> None:
     metrics = draw(inputs, lambda *_, **__: None).metrics
     assert metrics["figures"] == 3
-    high, meke, network = ZonalRow.of_metrics(metrics)
+    high, offline, meke, network = ZonalRow.of_metrics(metrics)
     assert (high.case, high.windows, high.days) == ("high", 2, 6)
+    assert (offline.case, offline.windows, offline.days) == ("high_network", 2, 6)
     assert (meke.case, meke.windows, meke.days) == ("low_meke", 1, 12)
     assert network.mean == pytest.approx(meke.mean + 1)
     # The mean of High is far above that of Low's, so that 1 more is 1 less of a distance or so.
