@@ -141,8 +141,9 @@ def test_figures_are_drawn(finished: Finished) -> None:
 
 
 def test_the_zonal_means_are_compared(finished: Finished) -> None:
-    high, meke, network = finished.summary["zonal"]
-    assert [row["case"] for row in (high, meke, network)] == ["high", "low_meke", "low_network"]
+    high, offline, meke, network = finished.summary["zonal"]
+    cases = [row["case"] for row in (high, offline, meke, network)]
+    assert cases == ["high", "high_network", "low_meke", "low_network"]
     assert high["rms"] is None
     assert meke["rms"] > 0
     assert network["rms"] > 0
