@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from dataclasses import field
+from itertools import pairwise
 from typing import Protocol
 
 from parslflow.errors import ParslflowError
@@ -262,9 +263,12 @@ def _control(
 
 def _spin_up(case: str, own: Grid, stages: Stages) -> Future[Record]:
     """Run ``case`` into turbulence, on its grids in turn; not waited for is the last run."""
-    first, *finer = own.spinup_grids
-    run = stages.spin_up(case, first, None)
-    for grid in finer:
-        start = stages.interpolate(case, grid, run.result()).result()
+    grids = own.spinup_grids
+    run = stages.spin_up(case, grids[0], None)
+    for before, grid in pairwise(grids):
+        start = run.result()
+        # The state of a grid is one for all layouts of ranks.
+        if grid.grid != before.grid:
+            start = stages.interpolate(case, grid, start).result()
         run = stages.spin_up(case, grid, start)
     return run

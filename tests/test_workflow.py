@@ -79,22 +79,23 @@ def test_a_network_that_is_good_at_once_is_deployed_without_new_data() -> None:
     assert outcome.figures.wrote[0].path.name == "draw"
 
 
-def test_spin_up_goes_through_the_coarser_grids(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spin_up_goes_through_its_grids_and_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Grid, "__str__", lambda grid: "{}x{}".format(*grid.grid))
     steps = [
         SpinupStep(grid=cells, time_step=1800.0, layout=(1, 2), days=9)
-        for cells in ((30, 40), (60, 80))
+        for cells in ((30, 40), (60, 80), (120, 160))
     ]
     demo = load(0, accept_best=False)
     case = demo.high.model_copy(update={"spinup": tuple(steps)})
     stages = Recorder()
     workflow.run(demo.model_copy(update={"high": case}), stages, losses_of([{"EKE-ResNet-0": 0.4}]))
-    assert stages.asked[:7] == [
+    assert stages.asked[:8] == [
         "spin_up high 30x40 None",
         "interpolate high 60x80 spin_up-high",
         "spin_up high 60x80 interpolate-high",
         "interpolate high 120x160 spin_up-high",
         "spin_up high 120x160 interpolate-high",
+        "spin_up high 120x160 spin_up-high",
         "run_base spin_up-high",
         "spin_up low 60x80 None",
     ]
