@@ -7,9 +7,12 @@ path to the executor that the step belongs to.
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from typing import ParamSpec
+from typing import TypeVar
 
 from parsl import python_app
 
@@ -32,6 +35,9 @@ from parslflow.simulation.phillips import Network
 from parslflow.sites import Site
 from parslflow.store.stream import Stream
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 simulate = python_app(stages.run, executors=["simulation"])
 interpolate = python_app(stages.run, executors=["sampling"])
 train = python_app(stages.run, executors=["training"])
@@ -44,6 +50,12 @@ deploy = python_app(stages.run, executors=["sampling"])
 draw = python_app(stages.run, executors=["sampling"])
 serve = python_app(stages.run, executors=["store"])
 bench = python_app(measure, executors=["sampling"])
+
+
+def at(label: str, function: Callable[P, T]) -> Callable[P, Future[T]]:
+    """``function`` as an app of one executor."""
+    app: Callable[P, Future[T]] = python_app(function, executors=[label])
+    return app
 
 
 class Stages(Calls):
@@ -72,8 +84,15 @@ class Stages(Calls):
             "running": settings.running,
             "stop_file": self._run.store / "stop",
             "owner_pid": os.getpid(),
+            "owner_host": platform.node(),
         }
         return self._send(serve, self._call("serve", "store", "store", inputs))
+
+    def try_launch(self) -> Future[Record]:
+        """Run High for a day from the jet."""
+        return self._send(
+            simulate, self._simulation("doctor", "launch", self._experiment.high, days=1)
+        )
 
     def spin_up(self, case: str, grid: Grid, start: Record | None) -> Future[Record]:
         """Run ``case`` ("high" or "low") into turbulence on ``grid``, from ``start`` or the jet."""
@@ -228,7 +247,8 @@ class Stages(Calls):
             "address_file": None if self._in_process else self._address,
             "script": model.wrote[1].path,
             "model": version,
-            "device": self._site.device.upper(),
+            # As RedisAI's commands call it.
+            "device": "CPU" if self._site.device == "cpu" else "GPU",
         }
         name = f"deploy-{version}"
         # Not once: the store of a run that is resumed is a new one.

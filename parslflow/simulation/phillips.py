@@ -29,6 +29,7 @@ from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
 from parslflow.store.stream import Stream
 from parslflow.store.wire import Dataset
+from parslflow.tether import tethered
 
 INFERENCE_LIBRARY = Path(sys.prefix) / "lib" / "libparslflow_inference.so"
 """What runs models in the simulation's process, as ``make build`` installs it."""
@@ -151,29 +152,28 @@ def find_executable(name: str, beside: Path) -> Path:
 def _run(inputs: SimulateInputs, input_file: Path, report: Report) -> dict[str, Value]:
     """Start the ranks and follow their output; the last day's diagnostics."""
     launch = [part.replace("{ranks}", str(inputs.ranks)) for part in inputs.launch]
-    command = [*launch, str(inputs.executable), input_file.name]
+    if shutil.which(launch[0]) is None:
+        raise UsageError(
+            f"'{launch[0]}' cannot be started (there is no such program here): mend the site's "
+            "launch command."
+        )
+    # Ranks of a worker that was killed would go on writing where its successor writes.
+    command = tethered([*launch, str(inputs.executable), input_file.name])
     environment = (
         os.environ | inputs.environment | events.environment() | _store_environment(inputs)
     )
     if inputs.network is not None:
         environment |= _inference_environment(inputs.network)
     with (inputs.folder / "stderr.log").open("w+", encoding="utf-8") as errors:
-        try:
-            process = subprocess.Popen(
-                command,
-                cwd=inputs.folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
-        except OSError as error:
-            raise UsageError(
-                f"'{command[0]}' cannot be started ({error.strerror}): mend the site's launch "
-                "command."
-            ) from None
-        with process:
+        with subprocess.Popen(
+            command,
+            cwd=inputs.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process:
             try:
                 assert process.stdout is not None  # noqa: S101  (it is a pipe)
                 last = _follow(process.stdout, inputs.folder / "stdout.log", report)

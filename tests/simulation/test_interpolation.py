@@ -169,7 +169,7 @@ def ignore(series: str, /, **values: Value) -> None:
 def restart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The end of a month on a coarse grid."""
     folder = tmp_path_factory.mktemp("coarse")
-    run(folder / "run", sites.load("local", folder).environment)
+    run(folder / "run", sites.load(sites.Choice("local"), folder).environment)
     return folder / "run" / "restart.nc"
 
 
