@@ -41,7 +41,7 @@ from .conftest import Prepared
 from .conftest import train_inputs
 from .synthetic import silent
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(400)
 
 
 class Stop(BaseException):
@@ -329,7 +329,7 @@ def killed(prepared: Prepared, learnable: Path, tmp_path_factory: pytest.TempPat
     chance = random.Random(seed)
     for number in range(KILLS):
         stage = subprocess.Popen([sys.executable, "-c", STAGE, str(file)])
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not epochs_logged(run.journal, number):
             assert stage.poll() is None
             assert time.monotonic() < deadline
@@ -337,7 +337,7 @@ def killed(prepared: Prepared, learnable: Path, tmp_path_factory: pytest.TempPat
         time.sleep(chance.uniform(0.0, 0.4))
         stage.send_signal(signal.SIGKILL)
         assert stage.wait() == -signal.SIGKILL, "it ended before it was killed"
-    subprocess.run([sys.executable, "-c", STAGE, str(file)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", STAGE, str(file)], check=True, timeout=120)
     return run, inputs, expected, losses
 
 
