@@ -15,6 +15,7 @@ from parslflow.cli import export
 from parslflow.cli import interpolate
 from parslflow.cli import provenance
 from parslflow.cli import record
+from parslflow.cli import status
 from parslflow.cli import store
 from parslflow.cli import versions
 from parslflow.errors import ParslflowError
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("names", nargs="*", metavar="NAME", help="what to measure (default: all)")
     _add_place(bench)
     bench.set_defaults(command=_bench)
+    status.add(commands)
     provenance.add(commands)
     versions.add(commands)
     record.add(commands)
