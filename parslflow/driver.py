@@ -257,6 +257,7 @@ def _summary(
                     for network, record in trained.items()
                 },
                 baselines=_baselines(outcome.baselines[iteration]),
+                diverged=outcome.diverged[iteration],
             )
         )
     last = outcome.decisions[-1]

@@ -18,6 +18,7 @@ from parslflow.cli import place
 from parslflow.cli import provenance
 from parslflow.cli import record
 from parslflow.cli import sites
+from parslflow.cli import status
 from parslflow.cli import store
 from parslflow.cli import versions
 from parslflow.errors import ParslflowError
@@ -99,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.set_defaults(command=_bench)
     sites.add(commands)
     doctor.add(commands)
+    status.add(commands)
     provenance.add(commands)
     versions.add(commands)
     record.add(commands)
