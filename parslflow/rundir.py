@@ -39,7 +39,7 @@ def write_private(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def lock(file: IO[str], *, wait: bool) -> bool:
+def lock(file: IO[str] | IO[bytes], *, wait: bool) -> bool:
     """Whether a file's lock is this process's now, until the file is closed.
 
     Some parallel file systems have no locks: there nobody is kept out.
