@@ -28,8 +28,9 @@ from parslflow.records import Record
 from parslflow.records import Value
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
-from parslflow.simulation.phillips import DAILY
-from parslflow.simulation.phillips import RESTART
+from parslflow.sampling.kept import kept_path
+from parslflow.simulation.checkpoints import DAILY
+from parslflow.simulation.checkpoints import RESTART
 from parslflow.simulation.phillips import STREAM
 from parslflow.simulation.phillips import Network
 from parslflow.sites import Site
@@ -213,6 +214,8 @@ class Stages(Calls):
         """Run High from ``start``, and keep what is new of the tiles that it streams."""
         high = self._experiment.high
         name = f"generate-{iteration}"
+        batch = self._run.samples / f"batch-{iteration}.h5"
+        stream_file = self._run.simulations / name / STREAM
         generating = self._simulation(
             "generate",
             name,
@@ -221,22 +224,25 @@ class Stages(Calls):
             restart=_file(start, RESTART),
             daily=True,
             stream=Stream(list=f"{name}-tiles", run=name),
+            kept=(kept_path(batch),),
             iteration=iteration,
         )
         inputs = {
             "address_file": self._address,
-            "stream": self._run.simulations / name / STREAM,
+            "stream": stream_file,
             "clusters": _file(prepared, self._clusters.name),
-            "output": self._run.samples / f"batch-{iteration}.h5",
+            "output": batch,
             "time_limit_s": self._experiment.sampling.time_limit,
             "threads": self._site.threads,
         }
         sampling = self._call(
             "sample", "sample", f"sample-{iteration}", inputs, iteration=iteration
         )
-        # Tiles that were not sampled are gone with their store: both are done, or neither.
+        # A simulation without its sampler would send to nobody: both are done, or neither.
         if self._done(generating) and self._done(sampling):
             return self._once(simulate, generating), self._once(sample, sampling)
+        # The sampler waits until this simulation, and no earlier one, says what it sends.
+        stream_file.unlink(missing_ok=True)
         # The sampler is there before the tiles come.
         sampled = self._send(sample, sampling)
         return self._send(simulate, generating), sampled

@@ -19,8 +19,8 @@ from parslflow.records import Record
 from parslflow.report.tables import NONE
 from parslflow.report.tables import columns
 from parslflow.rundir import RunDir
-from parslflow.simulation.phillips import DAILY
-from parslflow.simulation.phillips import RESTART
+from parslflow.simulation.checkpoints import DAILY
+from parslflow.simulation.checkpoints import RESTART
 from parslflow.simulation.phillips import STREAM
 from parslflow.sites import Site
 

@@ -39,7 +39,7 @@ def write_private(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def lock(file: IO[str], *, wait: bool, shared: bool = False) -> bool:
+def lock(file: IO[str] | IO[bytes], *, wait: bool, shared: bool = False) -> bool:
     """Whether a file's lock is this process's now, until the file is closed.
 
     A shared one keeps out those only that want it for themselves. Some parallel file systems have

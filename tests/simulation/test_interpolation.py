@@ -137,6 +137,7 @@ VALUES: dict[str, str | float] = {
     "time_step": 1800.0,
     "days": 30.0,
     "restart": "",
+    "restart_interval": 0.0,
     "perturbation": 0.3,
     "meke": "prognostic",
     "daily": "",
