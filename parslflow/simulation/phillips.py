@@ -25,6 +25,7 @@ from parslflow.records import Record
 from parslflow.records import Report
 from parslflow.records import Value
 from parslflow.rundir import atomic_path
+from parslflow.sampling.kept import is_batched
 from parslflow.sampling.kept import kept_stamps
 from parslflow.simulation import checkpoints
 from parslflow.simulation.checkpoints import DAILY
@@ -104,6 +105,7 @@ def _simulate(inputs: SimulateInputs, report: Report, held: int) -> Record:
     sampled = None
     if inputs.stream is not None:
         sampled = frozenset().union(*(kept_stamps(path, key) for path in inputs.kept))
+    sampler_is_done = bool(inputs.kept) and all(is_batched(path, key) for path in inputs.kept)
     begun = checkpoints.last(inputs.folder, key, sampled)
     input_file = inputs.folder / "input.nml"
     with atomic_path(input_file) as temporary:
@@ -131,6 +133,8 @@ def _simulate(inputs: SimulateInputs, report: Report, held: int) -> Record:
         if cached is not None:
             with atomic_path(cached) as temporary:
                 shutil.copyfile(inputs.folder / RESTART, temporary)
+    if sampler_is_done:
+        _take_back(inputs)
     went_on_from = checkpoints.finish(inputs.folder, begun)
 
     read = [Artifact(input_file, "dataset")]
@@ -311,6 +315,14 @@ def _forget_the_end(inputs: SimulateInputs) -> None:
         return
     with StoreClient.from_address_file(inputs.address_file) as store:
         store.delete_datasets([f"{inputs.stream.run}_end"])
+
+
+def _take_back(inputs: SimulateInputs) -> None:
+    """Delete what was sent again, when the sampler had it and nobody waits for it."""
+    if inputs.stream is None or inputs.address_file is None:
+        return
+    with StoreClient.from_address_file(inputs.address_file) as store:
+        store.delete_datasets(store.drain_list(inputs.stream.list))
 
 
 def _tell_the_sampler(inputs: SimulateInputs) -> None:

@@ -153,14 +153,18 @@ class DatasetCalls(TensorCalls):
     def delete_datasets(self, names: Sequence[str]) -> None:
         """Delete data sets with their tensors. One that is not there is no error."""
         metadata = [wire.metadata_key(name) for name in names]
-        commands = [["HGET", key, wire.TENSOR_NAMES] for key in metadata]
-        blobs = self._pipelined(metadata, commands, "data set", names)
+        commands = [["HMGET", key, wire.TENSOR_NAMES, wire.COMPLETE] for key in metadata]
+        replies = self._pipelined(metadata, commands, "data set", names)
         # One that is put again between the two steps stays whole: it is on a list, so whoever
         # takes it from there deletes it.
-        found = [(name, blob) for name, blob in zip(names, blobs, strict=True) if blob is not None]
+        found = [
+            (name, wire.tensor_names(name, blob) if blob is not None else [])
+            for name, (blob, complete) in zip(names, replies, strict=True)
+            if blob is not None or complete is not None
+        ]
         self._pipelined(
             [wire.metadata_key(name) for name, _ in found],
-            [["DEL", *wire.keys(name, wire.tensor_names(name, blob))] for name, blob in found],
+            [["DEL", *wire.keys(name, tensors)] for name, tensors in found],
             "data set",
             [name for name, _ in found],
         )

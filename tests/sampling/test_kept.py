@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from parslflow.errors import ParslflowError
 from parslflow.learning.samples import COLUMNS
 from parslflow.learning.samples import Samples
+from parslflow.provenance.events import sha256
+from parslflow.sampling.kept import is_batched
 from parslflow.sampling.kept import kept_path
 from parslflow.sampling.kept import kept_stamps
 from parslflow.sampling.kept import open_kept
@@ -76,9 +78,19 @@ def test_what_was_whole_when_the_file_was_cut_comes_back(
             assert kept.stamps == set(map(stamp, order))
             assert (kept.times, len(kept), kept.seen) == (len(sizes), sum(sizes), 10 * sum(sizes))
             found = Samples.concatenate(list(kept.in_order()))
-            kept.remove()
+            assert not is_batched(path, "a1b2")
+            batch = Path(folder) / "batch.h5"
+            batch.write_text("rows")
+            kept.finish(sha256(batch))
         assert_same(found, [part(day, n) for day, n in enumerate(sizes)])
-        assert list(Path(folder).iterdir()) == []
+        assert is_batched(path, "a1b2")
+        with open_kept(path, ABOUT) as kept:
+            assert (kept.batch, kept.stamps) == (sha256(batch), set(map(stamp, order)))
+            assert (kept.times, len(kept), kept.seen) == (len(sizes), sum(sizes), 10 * sum(sizes))
+        batch.unlink()
+        assert not kept_stamps(path, "a1b2")
+        with open_kept(path, ABOUT) as kept:
+            assert (kept.batch, kept.times, len(kept)) == ("", 0, 0)
 
 
 def test_damage_ends_what_is_taken(tmp_path: Path) -> None:
