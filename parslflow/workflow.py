@@ -279,22 +279,29 @@ def _control(
         first: by network the training that all start from, which saw the base data alone; a
             network that diverged on them has no control.
     """
-    sent: dict[tuple[str, str], list[Future[Record]]] = {}
-    for seed in range(experiment.training.control_seeds if batches else 0):
-        draws = [
+    seeds = range(experiment.training.control_seeds if batches else 0)
+    draws = [
+        [
             stages.draw_random(iteration, seed, high, batch, prepared)
             for iteration, (high, batch) in enumerate(zip(generated, batches, strict=True), start=1)
         ]
-        added = {"new": batches, "random": [draw.result() for draw in draws]}
-        sets = {
-            rows: stages.assemble_control(rows, seed, prepared, added[rows]).result()
-            for rows in ROWS
-        }
-        for network, before in first.items():
-            for rows in ROWS:
-                training = stages.train_control(network, rows, seed, sets[rows], before)
-                sent.setdefault((network, rows), []).append(training)
-    return sent
+        for seed in seeds
+    ]
+    sets: dict[tuple[str, int], Future[Record]] = {}
+    for seed in seeds:
+        added = {"new": batches, "random": [draw.result() for draw in draws[seed]]}
+        for rows in ROWS:
+            sets[rows, seed] = stages.assemble_control(rows, seed, prepared, added[rows])
+    # Only now, so that what is waited for does not queue behind them.
+    ready = {key: training_set.result() for key, training_set in sets.items()}
+    return {
+        (network, rows): [
+            stages.train_control(network, rows, seed, ready[rows, seed], before) for seed in seeds
+        ]
+        for network, before in first.items()
+        for rows in ROWS
+        if seeds
+    }
 
 
 def _spin_up(case: str, own: Grid, stages: Stages) -> Future[Record]:
