@@ -55,7 +55,7 @@ class Noted(Stages):
     def __init__(self, experiment: Experiment, folder: Path) -> None:
         run = RunDir(folder / "run")
         run.create()
-        site = sites.load("local", run.root)
+        site = sites.load(sites.Choice("local"), run.root)
         super().__init__(experiment, site, run, Path("/bin/true"), folder, Finished(run))
         self.names: list[str] = []
 

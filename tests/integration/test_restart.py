@@ -237,7 +237,7 @@ class Pair:
 def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
     """Twelve days from strong noise, and the clusters of their flow."""
     root = tmp_path_factory.mktemp("base")
-    environment = sites.load("local", root).environment
+    environment = sites.load(sites.Choice("local"), root).environment
     changes = {"days": 12.0, "restart_interval": 0.0, "stream_list": "", "stream_run": ""}
     inputs = SimulateInputs(
         folder=root,
