@@ -1,4 +1,4 @@
-"""The loop while its processes are killed: it goes on or ends with a sentence, and loses nothing."""
+"""The loop while its processes are killed: it goes on, or ends with a sentence; nothing is lost."""
 
 from __future__ import annotations
 

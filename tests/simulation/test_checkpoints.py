@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parslflow.children import ends_with_us
 from parslflow.errors import ParslflowError
 from parslflow.simulation import checkpoints
 from parslflow.simulation.checkpoints import Checkpoint
+from parslflow.tether import tethered
 
 
 def stamp(day: int) -> str:
@@ -90,7 +90,7 @@ def test_a_second_run_waits_for_what_the_first_has_started(
 ) -> None:
     monkeypatch.setattr(checkpoints, "_WAIT_S", 0.2)
     with checkpoints.alone(tmp_path) as held:
-        process = subprocess.Popen(ends_with_us(["sleep", "60"]), pass_fds=(held,))
+        process = subprocess.Popen(tethered(["sleep", "60"]), pass_fds=(held,))
     with pytest.raises(ParslflowError, match="still goes on there"), checkpoints.alone(tmp_path):
         pass
     process.terminate()
