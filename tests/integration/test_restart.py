@@ -33,11 +33,11 @@ from parslflow.store.server import StoreServer
 from parslflow.store.stream import Stream
 from tests.conftest import present
 
-pytestmark = pytest.mark.timeout(200)
+pytestmark = pytest.mark.timeout(400)
 
 DAYS = 40
 RESTART_DAYS = 5
-RANKS = int(__import__("os").environ.get("TEST_RANKS", "2"))
+RANKS = 2
 MOST_STARTS = 8
 
 VALUES: dict[str, str | float] = {
