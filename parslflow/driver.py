@@ -65,7 +65,7 @@ def run(experiment_file: Path, site_name: str, runs: Path) -> Summary:
     experiment = experiments.load(experiment_file)
     executable = _executable(experiment, experiment_file)
     run_dir = RunDir.new(runs, experiment.name)
-    site = _site(site_name, run_dir)
+    site = _site(site_name, run_dir, experiment)
     run_dir.create()
     with atomic_path(run_dir.experiment) as temporary:
         content = experiment.model_dump(mode="json", exclude_none=True)
@@ -90,7 +90,7 @@ def resume(root: Path, site_name: str | None = None) -> Summary:
     executable = _executable(experiment, run_dir.experiment)
     before = environment.read(run_dir)
     site_name = site_name or str(before["site"])
-    site = _site(site_name, run_dir)
+    site = _site(site_name, run_dir, experiment)
     environment.record(run_dir, Path(str(before["experiment"])), site_name)
     return _drive(experiment, executable, site, run_dir)
 
@@ -134,14 +134,15 @@ def _drive(experiment: Experiment, executable: Path, site: Site, run_dir: RunDir
     return summary
 
 
-def _site(name: str, run_dir: RunDir) -> Site:
-    """The site, whose launch command is there."""
+def _site(name: str, run_dir: RunDir, experiment: Experiment) -> Site:
+    """The site, whose launch command is there, and workers for all the samplers."""
     site = sites.load(name, run_dir.root)
     if shutil.which(site.launch[0]) is None:
         raise UsageError(
             f"--site {name}: the launch command '{site.launch[0]}' is not on PATH: install "
             "MPI or mend the site's file."
         )
+    sites.demand_workers(name, site, "sampling", experiment.sampling.samplers)
     return site
 
 
@@ -191,13 +192,13 @@ def _summary(
     """What the run came to, from the records and the journal."""
     rows = []
     for iteration, trained in enumerate(outcome.models):
-        batch = outcome.batches[iteration - 1] if iteration else None
+        batches = outcome.batches[iteration - 1] if iteration else []
         rows.append(
             IterationRow(
                 iteration=iteration,
-                samples_seen=int(batch.metrics["seen"]) if batch else 0,
-                samples_kept=int(batch.metrics["kept"]) if batch else 0,
-                batch=batch.wrote[0].path.name if batch else "",
+                samples_seen=sum(int(batch.metrics["seen"]) for batch in batches),
+                samples_kept=sum(int(batch.metrics["kept"]) for batch in batches),
+                batch=", ".join(batch.wrote[0].path.name for batch in batches),
                 losses={
                     network: Losses(
                         *(float(record.metrics[f"{part}_loss"]) for part in Losses._fields)

@@ -18,6 +18,8 @@ from parslflow.store.client import StoreClient
 from parslflow.store.pipeline import Replies
 from parslflow.store.pipelines import Command
 from parslflow.store.pipelines import Pipelines
+from parslflow.store.sharing import WHOLE
+from parslflow.store.sharing import Share
 
 SHORTEST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.2
@@ -44,6 +46,8 @@ class ModelTime:
 class Drain:
     """Iterates over the model times of a run as they become whole, until the run has ended.
 
+    Several drains, each with its share, take every time once together.
+
     Give each back with `release`: its data sets are then deleted, so that the store holds only what
     is not sampled yet. A tile that comes twice is taken once. Use it in a ``with`` block, at whose
     end the last are deleted.
@@ -54,6 +58,7 @@ class Drain:
         run: The run's name, with which the names of its data sets begin.
         fields: The tensors of each tile to fetch.
         time_limit_s: How long nothing new may come before the simulation is taken for stuck.
+        share: The times to take; all by default.
     """
 
     def __init__(
@@ -63,12 +68,14 @@ class Drain:
         run: str,
         fields: Sequence[str],
         time_limit_s: float,
+        share: Share = WHOLE,
     ) -> None:
         self._store = store
         self._list = list_name
         self._run = run
         self._fields = tuple(fields)
         self._time_limit_s = time_limit_s
+        self._share = share
         self._arrivals = Arrivals(run, list_name)
         self._ranks: int | None = None
         self._replies = Replies()
@@ -117,8 +124,9 @@ class Drain:
         """
         pause = SHORTEST_PAUSE_S
         last = time.monotonic()
+        self._store.begin_share(self._list, self._share)
         while not self._arrivals.ended and not self._closing.is_set():
-            names = self._store.drain_list(self._list)
+            names = self._store.drain_share(self._list, self._share)
             if names:
                 # Sent again after their time was used and deleted.
                 self._store.delete_datasets(self._arrivals.add(names))
@@ -175,13 +183,15 @@ class Drain:
         """Check that all has come: the marker is appended after the last tile of every rank."""
         marker = self._arrivals.end_marker
         status, times = self._number(marker, "status"), self._number(marker, "times")
-        self._store.delete_datasets([marker])
+        taken = self._store.finish_share(self._list, self._share, self._arrivals.times)
+        if taken is not None:  # nobody else needs it
+            self._store.delete_datasets([marker])
         if status != 0:
             raise ParslflowError(
                 f"The simulation of the run '{self._run}' died while it was sampled, see its "
                 "folder for why."
             )
-        self._arrivals.check_end(self._number_of_ranks(), times)
+        self._arrivals.check_end(self._number_of_ranks(), times, taken)
 
     def _number(self, dataset: str, key: str) -> int:
         """A whole number of a data set's metadata.

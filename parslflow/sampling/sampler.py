@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import NonNegativeInt
 from pydantic import PositiveInt
 
 from parslflow.errors import ParslflowError
@@ -19,6 +20,7 @@ from parslflow.sampling.drain import Drain
 from parslflow.sampling.features import FIELDS
 from parslflow.sampling.selection import Selection
 from parslflow.store.client import StoreClient
+from parslflow.store.sharing import Share
 from parslflow.store.stream import Stream
 
 IN_FLIGHT = 2
@@ -35,6 +37,8 @@ class SampleInputs(Inputs):
         output: The batch that is written, a samples file.
         time_limit_s: Seconds without anything new after which the simulation is taken for stuck.
         threads: Threads that work on a time while another one reads the next.
+        sampler: Which of the samplers of this simulation it is, from 0.
+        samplers: How many there are; they share its days.
     """
 
     address_file: Path
@@ -43,10 +47,12 @@ class SampleInputs(Inputs):
     output: Path
     time_limit_s: float
     threads: PositiveInt = 1
+    sampler: NonNegativeInt = 0
+    samplers: PositiveInt = 1
 
 
 def sample(inputs: SampleInputs, report: Report) -> Record:
-    """Keep the samples of the withheld cluster from all times that the simulation sends.
+    """Keep the samples of the withheld cluster from all times of this sampler's share.
 
     Ends when the simulation has said that it ended and all its times are sampled. Memory holds the
     replies of one time, the fields of two, and the samples of a chunk of the file.
@@ -60,11 +66,12 @@ def sample(inputs: SampleInputs, report: Report) -> Record:
     stream = Stream.load(inputs.stream, inputs.time_limit_s)
     assembly = Assembly(clusters.mke, inputs.clusters, IN_FLIGHT, inputs.threads)
     selection = Selection(clusters, stream.run, inputs.threads)
+    share = Share(inputs.sampler, inputs.samplers)
     seen = 0
     with (
         StoreClient.from_address_file(inputs.address_file) as store,
         new_batch(inputs.output, stream.run) as batch,
-        Drain(store, stream.list, stream.run, FIELDS, inputs.time_limit_s) as drain,
+        Drain(store, stream.list, stream.run, FIELDS, inputs.time_limit_s, share) as drain,
         Ahead(assembly.each(drain), IN_FLIGHT, drain.close) as times,
     ):
         for fields in times:

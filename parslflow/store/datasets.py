@@ -145,10 +145,7 @@ class DatasetCalls(TensorCalls):
         with self._lock:
             self._appends += 1
             number = b"%d" % self._appends
-        # On a cluster the key is to be on the list's shard, in its slot.
-        mark = f"{list}.appended.{self._name}.{threading.get_ident()}"
-        if "{" not in list:
-            mark = f"{{{list}}}.appended.{self._name}.{threading.get_ident()}"
+        mark = wire.key_beside(list, f"appended.{self._name}.{threading.get_ident()}")
         self._marks.add(mark)
         expiry_s = math.ceil(2 * self.time_limit_s) + 60
         sent = False
