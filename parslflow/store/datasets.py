@@ -53,16 +53,7 @@ class DatasetCalls(TensorCalls):
         """
         what = f"data set '{dataset.name}'"
         key = wire.metadata_key(dataset.name)
-        fields = wire.encode_metadata(dataset)
-        commands: Sequence[Sequence[Any]] = [
-            ["DEL", key],
-            ["HSET", key, *(word for field in fields.items() for word in field)],
-            *(
-                wire.tensor_set(wire.tensor_key(dataset.name, name), array)
-                for name, array in dataset.tensors.items()
-            ),
-            ["HSET", key, wire.COMPLETE, "1"],
-        ]
+        commands = wire.put_commands(dataset)
         if list is None or self.published.clustered:
             self._call(what, lambda: _transaction(self.shards.of(key), commands))
             commands = []
