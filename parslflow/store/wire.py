@@ -187,7 +187,7 @@ def packed(words: Sequence[Word]) -> bytes:
 
 
 def _packed_word(word: Word) -> bytes:
-    data = word.encode() if isinstance(word, str) else bytes(word)
+    data = str(word).encode() if isinstance(word, str | int) else bytes(word)
     return b"$%d\r\n%b\r\n" % (len(data), data)
 
 
