@@ -22,6 +22,7 @@ from parslflow.sampling.sampler import SampleInputs
 from parslflow.store import wire
 from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
+from parslflow.store.datasets import put_commands
 from parslflow.store.pipeline import Pipeline
 from parslflow.store.pipeline import Replies
 from parslflow.store.wire import Dataset
@@ -50,7 +51,7 @@ class Rank:
 
     def __init__(self, flow: Flow, rank: int) -> None:
         tensors, metadata = flow.tile(rank)
-        puts = wire.put_commands(Dataset(NAME, tensors, metadata | {"day": DAY}))
+        puts = put_commands(Dataset(NAME, tensors, metadata | {"day": DAY}))
         commands = [["MULTI"], *puts, ["RPUSH", LIST, wire.list_entry(NAME)], ["EXEC"]]
         request = b"".join(wire.packed(words) for words in commands)
         before, after = request.split(wire.encode_field("day", DAY))

@@ -53,7 +53,7 @@ class DatasetCalls(TensorCalls):
         """
         what = f"data set '{dataset.name}'"
         key = wire.metadata_key(dataset.name)
-        commands = wire.put_commands(dataset)
+        commands = put_commands(dataset)
         if list is None or self.published.clustered:
             self._call(what, lambda: _transaction(self.shards.of(key), commands))
             commands = []
@@ -158,6 +158,25 @@ class DatasetCalls(TensorCalls):
             wire.decode_metadata(name, fields)
             for name, fields in zip(datasets, replies, strict=True)
         ]
+
+
+def put_commands(dataset: Dataset) -> list[list[wire.Word]]:
+    """The commands that put a data set in place of what is there, whole when all are done.
+
+    Raises:
+        ParslflowError: The format has no name for the type of an array or a value.
+    """
+    key = wire.metadata_key(dataset.name)
+    fields = wire.encode_metadata(dataset)
+    return [
+        ["DEL", key],
+        ["HSET", key, *(word for field in fields.items() for word in field)],
+        *(
+            wire.tensor_set(wire.tensor_key(dataset.name, name), array)
+            for name, array in dataset.tensors.items()
+        ),
+        ["HSET", key, wire.COMPLETE, "1"],
+    ]
 
 
 def _transaction(server: redis.Redis, commands: Sequence[Sequence[wire.Word]]) -> list[Any]:

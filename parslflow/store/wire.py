@@ -203,25 +203,6 @@ def tensor_names(dataset: str, blob: bytes) -> list[str]:
     return names
 
 
-def put_commands(dataset: Dataset) -> list[list[Word]]:
-    """The commands that put a data set in place of what is there, whole when all are done.
-
-    Raises:
-        ParslflowError: The format has no name for the type of an array or a value.
-    """
-    key = metadata_key(dataset.name)
-    fields = encode_metadata(dataset)
-    return [
-        ["DEL", key],
-        ["HSET", key, *(word for field in fields.items() for word in field)],
-        *(
-            tensor_set(tensor_key(dataset.name, name), array)
-            for name, array in dataset.tensors.items()
-        ),
-        ["HSET", key, COMPLETE, "1"],
-    ]
-
-
 # Tensors
 
 
