@@ -12,7 +12,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 APT := build-essential python3-dev python3-venv git gfortran openmpi-bin libopenmpi-dev \
        libhiredis-dev libnetcdff-dev pkg-config procps graphviz
-TEST_APT := redis-server openssl postgresql
+TEST_APT := redis-server openssl postgresql slurm-wlm munge
 KERNELS := $(wildcard _ext/*.pyx _ext/*.pxd _ext/kernels/* _ext/tensorstore/*)
 FORTRAN := $(wildcard fortran/Makefile fortran/*/Makefile fortran/*/*.f90 fortran/*/*.[ch] fortran/*/*.cpp)
 
@@ -61,7 +61,8 @@ system:
 
 # The servers that the tests start.
 test-system: system
-	@$(NEED); for tool in redis-server redis-cli openssl; do need $$tool; done; \
+	@$(NEED); export PATH=$$PATH:/usr/sbin; \
+	for tool in redis-server redis-cli openssl slurmctld munged; do need $$tool; done; \
 	ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || need initdb; \
 	$(call INSTALL,$(TEST_APT))
 

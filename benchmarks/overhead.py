@@ -86,7 +86,7 @@ def without(runs: Path) -> None:
     experiment = experiments.load(DEMO)
     run = RunDir.new(runs, experiment.name)
     run.create()
-    site = sites.load("local", run.root)
+    site = sites.load(sites.Choice("local"), run.root)
     sites.prepare_process()
     executable = find_executable(experiment.executable, beside=Path(sys.prefix) / "bin")
     bare = BareStages(experiment, site, run, executable, runs / "cache", Finished(run))
@@ -108,7 +108,7 @@ def main(side: str, runs: Path) -> None:
     os.environ["PYTHONPATH"] = str(ROOT)
     began = time.monotonic()
     if side == "with":
-        driver.run(DEMO, "local", runs)
+        driver.run(DEMO, sites.Choice("local"), runs)
     else:
         without(runs)
     print(time.monotonic() - began)

@@ -28,7 +28,7 @@ def run(
         CalledProcessError: It failed.
     """
     (folder / "input.nml").write_text(namelist, encoding="utf-8")
-    site = sites.load("local", folder)
+    site = sites.load(sites.Choice("local"), folder)
     command = [part.replace("{ranks}", str(ranks)) for part in site.launch]
     done = subprocess.run(
         [*command, str(PROGRAM), "input.nml"],

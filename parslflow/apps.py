@@ -7,9 +7,12 @@ path to the executor that the step belongs to.
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from typing import ParamSpec
+from typing import TypeVar
 
 from parsl import python_app
 
@@ -25,12 +28,16 @@ from parslflow.records import Record
 from parslflow.records import Value
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
-from parslflow.simulation.phillips import DAILY
-from parslflow.simulation.phillips import RESTART
+from parslflow.sampling.kept import kept_path
+from parslflow.simulation.checkpoints import DAILY
+from parslflow.simulation.checkpoints import RESTART
 from parslflow.simulation.phillips import STREAM
 from parslflow.simulation.phillips import Network
 from parslflow.sites import Site
 from parslflow.store.stream import Stream
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 simulate = python_app(stages.run, executors=["simulation"])
 interpolate = python_app(stages.run, executors=["sampling"])
@@ -44,6 +51,12 @@ deploy = python_app(stages.run, executors=["sampling"])
 draw = python_app(stages.run, executors=["sampling"])
 serve = python_app(stages.run, executors=["store"])
 bench = python_app(measure, executors=["sampling"])
+
+
+def at(label: str, function: Callable[P, T]) -> Callable[P, Future[T]]:
+    """``function`` as an app of one executor."""
+    app: Callable[P, Future[T]] = python_app(function, executors=[label])
+    return app
 
 
 class Stages(Calls):
@@ -72,8 +85,15 @@ class Stages(Calls):
             "running": settings.running,
             "stop_file": self._run.store / "stop",
             "owner_pid": os.getpid(),
+            "owner_host": platform.node(),
         }
         return self._send(serve, self._call("serve", "store", "store", inputs))
+
+    def try_launch(self) -> Future[Record]:
+        """Run High for a day from the jet."""
+        return self._send(
+            simulate, self._simulation("doctor", "launch", self._experiment.high, days=1)
+        )
 
     def spin_up(self, case: str, grid: Grid, start: Record | None) -> Future[Record]:
         """Run ``case`` ("high" or "low") into turbulence on ``grid``, from ``start`` or the jet."""
@@ -194,6 +214,8 @@ class Stages(Calls):
         """Run High from ``start``, and keep what is new of the tiles that it streams."""
         high = self._experiment.high
         name = f"generate-{iteration}"
+        batch = self._run.samples / f"batch-{iteration}.h5"
+        stream_file = self._run.simulations / name / STREAM
         generating = self._simulation(
             "generate",
             name,
@@ -202,22 +224,25 @@ class Stages(Calls):
             restart=_file(start, RESTART),
             daily=True,
             stream=Stream(list=f"{name}-tiles", run=name),
+            kept=(kept_path(batch),),
             iteration=iteration,
         )
         inputs = {
             "address_file": self._address,
-            "stream": self._run.simulations / name / STREAM,
+            "stream": stream_file,
             "clusters": _file(prepared, self._clusters.name),
-            "output": self._run.samples / f"batch-{iteration}.h5",
+            "output": batch,
             "time_limit_s": self._experiment.sampling.time_limit,
             "threads": self._site.threads,
         }
         sampling = self._call(
             "sample", "sample", f"sample-{iteration}", inputs, iteration=iteration
         )
-        # Tiles that were not sampled are gone with their store: both are done, or neither.
+        # A simulation without its sampler would send to nobody: both are done, or neither.
         if self._done(generating) and self._done(sampling):
             return self._once(simulate, generating), self._once(sample, sampling)
+        # The sampler waits until this simulation, and no earlier one, says what it sends.
+        stream_file.unlink(missing_ok=True)
         # The sampler is there before the tiles come.
         sampled = self._send(sample, sampling)
         return self._send(simulate, generating), sampled
@@ -228,7 +253,8 @@ class Stages(Calls):
             "address_file": None if self._in_process else self._address,
             "script": model.wrote[1].path,
             "model": version,
-            "device": self._site.device.upper(),
+            # As RedisAI's commands call it.
+            "device": "CPU" if self._site.device == "cpu" else "GPU",
         }
         name = f"deploy-{version}"
         # Not once: the store of a run that is resumed is a new one.

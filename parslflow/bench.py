@@ -7,10 +7,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.rundir import RunDir
+
+if TYPE_CHECKING:
+    from parslflow.sites import Choice
 
 ROOT = Path(__file__).resolve().parents[1]
 """The folder with ``benchmarks/``."""
@@ -37,12 +41,12 @@ def measure(names: Sequence[str], output: Path, log: Path) -> None:
         raise ParslflowError(f"The benchmarks failed, see {log}: {''.join(last)}")
 
 
-def at_site(names: Sequence[str], site_name: str, runs: Path) -> Path:
+def at_site(names: Sequence[str], choice: Choice, runs: Path) -> Path:
     """Run the benchmarks on the site's executor ``sampling``, and print their table as it grows.
 
     Args:
         names: What to measure; all if there is none.
-        site_name: A known site, or the path of a site's file.
+        choice: The site and its options.
         runs: The folder that the run directory is made in.
 
     Returns:
@@ -62,7 +66,7 @@ def at_site(names: Sequence[str], site_name: str, runs: Path) -> Path:
             f"{ROOT} has no folder 'benchmarks': run from a clone, installed with 'make build'."
         )
     run_dir = RunDir.new(runs, "bench")
-    site = sites.load(site_name, run_dir.root)
+    site = sites.load(choice, run_dir.root)
     run_dir.logs.mkdir(parents=True)
     output, log = run_dir.root / "benchmarks.json", run_dir.logs / "benchmarks.log"
     sites.prepare_process()

@@ -11,12 +11,15 @@ from parslflow.experiment import Grid
 from parslflow.records import Inputs
 from parslflow.records import Value
 from parslflow.rundir import RunDir
-from parslflow.simulation.phillips import DAILY
+from parslflow.simulation.checkpoints import DAILY
 from parslflow.simulation.phillips import Network
 from parslflow.simulation.phillips import SimulateInputs
 from parslflow.simulation.phillips import namelist
 from parslflow.sites import Site
 from parslflow.store.stream import Stream
+
+RESTARTS = 10
+"""How many restarts a simulation leaves on its way: no more than a tenth is to be done again."""
 
 
 class Calls:
@@ -54,6 +57,7 @@ class Calls:
         daily: bool = False,
         meke: str = "none",
         stream: Stream | None = None,
+        kept: tuple[Path, ...] = (),
         network: Network | None = None,
         cache: Path | None = None,
         **properties: Value,
@@ -67,6 +71,7 @@ class Calls:
             py=grid.layout[1],
             time_step=grid.time_step,
             days=float(days),
+            restart_interval=float(max(1, days // RESTARTS)),
             restart=str(restart or ""),
             perturbation=grid.perturbation,
             meke=meke,
@@ -87,6 +92,7 @@ class Calls:
             restart=restart,
             address_file=self._address if stream or (network and not network.in_process) else None,
             stream=stream,
+            kept=kept,
             network=network,
             cache=cache,
         )

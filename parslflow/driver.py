@@ -5,6 +5,7 @@ The driver imports neither torch nor the simulation's data: what it decides, it 
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import time
@@ -19,9 +20,13 @@ from pathlib import Path
 
 import parsl
 import tomlkit
+from parsl.errors import ParslError
+from parsl.executors.high_throughput.errors import ManagerLost
+from parsl.executors.high_throughput.errors import WorkerLost
 
 from parslflow import environment
 from parslflow import experiment as experiments
+from parslflow import plan as plans
 from parslflow import sites
 from parslflow import workflow
 from parslflow.apps import Stages
@@ -30,7 +35,10 @@ from parslflow.errors import UsageError
 from parslflow.evaluation import Evaluation
 from parslflow.experiment import Experiment
 from parslflow.finished import Finished
+from parslflow.guard import guarding
 from parslflow.learning.baselines import BASELINES
+from parslflow.plan import Plan
+from parslflow.plan import Step
 from parslflow.provenance import journal as journals
 from parslflow.provenance.stream import Publisher
 from parslflow.records import Record
@@ -44,17 +52,19 @@ from parslflow.report.summary import to_json
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
 from parslflow.simulation.phillips import find_executable
+from parslflow.sites import Choice
 from parslflow.sites import Site
+from parslflow.watch import watching
 
 STORE_START_SECONDS = 60.0
 
 
-def run(experiment_file: Path, site_name: str, runs: Path) -> Summary:
+def run(experiment_file: Path, choice: Choice, runs: Path) -> Summary:
     """Run the experiment to its end and return what it came to.
 
     Args:
         experiment_file: the TOML file.
-        site_name: a known site, or the path of a site's file.
+        choice: the site and its options.
         runs: the folder that the run directory is made in.
 
     Raises:
@@ -63,23 +73,37 @@ def run(experiment_file: Path, site_name: str, runs: Path) -> Summary:
         ParslflowError: a stage failed.
     """
     experiment = experiments.load(experiment_file)
-    executable = _executable(experiment, experiment_file)
+    executable = find_program(experiment, experiment_file)
     run_dir = RunDir.new(runs, experiment.name)
-    site = _site(site_name, run_dir)
+    site = find_site(choice, run_dir)
     run_dir.create()
     with atomic_path(run_dir.experiment) as temporary:
         content = experiment.model_dump(mode="json", exclude_none=True)
         temporary.write_text(tomlkit.dumps(content), encoding="utf-8")
-    environment.record(run_dir, experiment_file, site_name)
+    environment.record(run_dir, experiment_file, choice)
     return _drive(experiment, executable, site, run_dir)
 
 
-def resume(root: Path, site_name: str | None = None) -> Summary:
+def plan(experiment_file: Path, choice: Choice, runs: Path) -> list[Step]:
+    """What `run` with these arguments would do; nothing is started or written.
+
+    Raises:
+        UsageError: as of `run`.
+    """
+    experiment = experiments.load(experiment_file)
+    executable = find_program(experiment, experiment_file)
+    run_dir = RunDir.new(runs, experiment.name)
+    site = find_site(choice, run_dir)
+    planned = Plan(experiment, site, run_dir, executable, run_dir.root.parent / "cache")
+    return plans.make(experiment, planned)
+
+
+def resume(root: Path, choice: Choice | None = None) -> Summary:
     """Go on with a run that was stopped or rolled back, and return what it came to.
 
     Args:
         root: the run directory.
-        site_name: as for `run`; by default the site of before.
+        choice: as for `run`; by default the site of before with its options.
 
     Raises:
         UsageError: ``root`` is no run directory, or the site or the program is wrong.
@@ -87,11 +111,11 @@ def resume(root: Path, site_name: str | None = None) -> Summary:
     """
     run_dir = RunDir.open(root)
     experiment = experiments.load(run_dir.experiment)
-    executable = _executable(experiment, run_dir.experiment)
+    executable = find_program(experiment, run_dir.experiment)
     before = environment.read(run_dir)
-    site_name = site_name or str(before["site"])
-    site = _site(site_name, run_dir)
-    environment.record(run_dir, Path(str(before["experiment"])), site_name)
+    choice = choice or environment.site(before)
+    site = find_site(choice, run_dir)
+    environment.record(run_dir, Path(str(before["experiment"])), choice)
     return _drive(experiment, executable, site, run_dir)
 
 
@@ -112,10 +136,12 @@ def _drive(experiment: Experiment, executable: Path, site: Site, run_dir: RunDir
         )
         evaluation = Evaluation(experiment, run_dir, finished)
         publisher = Publisher(run_dir.journal, run_dir.store / "address.json")
+        # The writer of the metadata ends by itself, when it has written what is there.
         with (
             evaluation,
+            guarding(),
             Progress(run_dir.journal, sys.stdout),
-            parsl.load(site.parsl),
+            _parsl(site, run_dir),
             store(stages, run_dir),
             publisher,
         ):
@@ -134,18 +160,35 @@ def _drive(experiment: Experiment, executable: Path, site: Site, run_dir: RunDir
     return summary
 
 
-def _site(name: str, run_dir: RunDir) -> Site:
+@contextmanager
+def _parsl(site: Site, run_dir: RunDir) -> Iterator[None]:
+    """Parsl with the site's configuration.
+
+    Raises:
+        ParslflowError: it could not start, or a task failed by its fault.
+    """
+    try:
+        with parsl.load(site.parsl) as kernel, watching(kernel):
+            yield
+    except (ParslError, ManagerLost, WorkerLost) as error:
+        raise ParslflowError(
+            f"{' '.join(str(error).split()).rstrip('.')}: see {run_dir.logs / 'parsl'}; "
+            f"'parslflow resume {run_dir.root}' goes on from here."
+        ) from error
+
+
+def find_site(choice: Choice, run_dir: RunDir) -> Site:
     """The site, whose launch command is there."""
-    site = sites.load(name, run_dir.root)
+    site = sites.load(choice, run_dir.root)
     if shutil.which(site.launch[0]) is None:
         raise UsageError(
-            f"--site {name}: the launch command '{site.launch[0]}' is not on PATH: install "
+            f"--site {choice.name}: the launch command '{site.launch[0]}' is not on PATH: install "
             "MPI or mend the site's file."
         )
     return site
 
 
-def _executable(experiment: Experiment, experiment_file: Path) -> Path:
+def find_program(experiment: Experiment, experiment_file: Path) -> Path:
     """The simulation program, found before anything starts."""
     try:
         return find_executable(experiment.executable, beside=Path(sys.prefix) / "bin")
@@ -158,8 +201,9 @@ def store(stages: Stages, run_dir: RunDir) -> Iterator[None]:
     """The store, from when its address is published until the block ends."""
     for left in ("address.json", "stop"):
         (run_dir.store / left).unlink(missing_ok=True)
+    before = set(_store_journals(run_dir))
     served = stages.serve()
-    _wait_for_address(served, run_dir.store / "address.json")
+    _wait_for_address(served, run_dir, before)
     try:
         yield
     finally:
@@ -167,22 +211,30 @@ def store(stages: Stages, run_dir: RunDir) -> Iterator[None]:
         served.result(timeout=STORE_START_SECONDS)
 
 
-def _wait_for_address(served: Future[Record], address: Path) -> None:
-    """Wait until the store can be reached.
+def _wait_for_address(served: Future[Record], run_dir: RunDir, before: set[Path]) -> None:
+    """Wait until the store can be reached; its block may have to queue first.
 
     Raises:
         ParslflowError: it ended, or did not start in time.
     """
-    deadline = time.monotonic() + STORE_START_SECONDS
+    address = run_dir.store / "address.json"
+    deadline = math.inf
     while not address.is_file():
         if served.done():
             served.result()
+        if deadline == math.inf and set(_store_journals(run_dir)) > before:
+            deadline = time.monotonic() + STORE_START_SECONDS
         if time.monotonic() > deadline:
             raise ParslflowError(
                 f"The store published no address in {address} within {STORE_START_SECONDS:g} s: "
-                "see the log beside it, and whether the executor 'store' started."
+                "see the log beside it."
             )
         time.sleep(0.05)
+
+
+def _store_journals(run_dir: RunDir) -> list[Path]:
+    """The journals of all stores that started in the run."""
+    return list(run_dir.journal.glob("store-*.jsonl"))
 
 
 def _summary(
@@ -205,6 +257,7 @@ def _summary(
                     for network, record in trained.items()
                 },
                 baselines=_baselines(outcome.baselines[iteration]),
+                diverged=outcome.diverged[iteration],
             )
         )
     last = outcome.decisions[-1]

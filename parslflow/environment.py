@@ -14,15 +14,16 @@ from typing import Any
 from parslflow.errors import UsageError
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
+from parslflow.sites import Choice
 
 
-def record(run: RunDir, experiment_file: Path, site: str) -> None:
+def record(run: RunDir, experiment_file: Path, choice: Choice) -> None:
     """Write ``environment.json``; executions take ``commit`` and ``environment`` from it.
 
     Args:
         run: the run.
         experiment_file: the experiment as its author wrote it; its git commit is the run's.
-        site: where the run is, as for ``--site``.
+        choice: where the run is.
     """
     software = {
         "platform": platform.platform(),
@@ -34,10 +35,12 @@ def record(run: RunDir, experiment_file: Path, site: str) -> None:
             )
         },
     }
+    name = choice.name
     content = {
         "command": sys.argv,
         "experiment": str(experiment_file.resolve()),
-        "site": str(Path(site).resolve()) if site.endswith(".py") else site,
+        "site": str(Path(name).resolve()) if name.endswith(".py") else name,
+        "site_options": choice.options,
         "host": platform.node(),
         "commit": _commit(experiment_file.resolve().parent),
         "environment": hashlib.sha256(json.dumps(software).encode()).hexdigest(),
@@ -62,6 +65,11 @@ def read(run: RunDir) -> dict[str, Any]:
             "bring it back from a copy, or start the experiment anew."
         ) from None
     return content
+
+
+def site(content: dict[str, Any]) -> Choice:
+    """Where a run was, from what `read` gave."""
+    return Choice(str(content["site"]), dict(content.get("site_options", {})))
 
 
 def _commit(folder: Path) -> str:

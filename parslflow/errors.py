@@ -13,3 +13,7 @@ class UsageError(ParslflowError):
     """The input is wrong and nothing was started; the command ends with exit code 2."""
 
     exit_code = 2
+
+
+class DivergedError(ParslflowError):
+    """A training's loss is not finite: the model is rejected, and others can go on."""

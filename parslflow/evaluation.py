@@ -39,6 +39,7 @@ class Evaluation:
         self._run = run
         self._finished = finished
         self._writer = Writer(run.root)
+        self._made: set[str] = set()
 
     def __enter__(self) -> Self:
         self._writer.start()
@@ -59,18 +60,18 @@ class Evaluation:
         """Decide after the trainings of an iteration; the decision is an execution of its own.
 
         Args:
-            iteration: counted from 0.
-            trained: the record of each network's training.
+            iteration: counted from 0, one after the other.
+            trained: the record of each network's training; those that diverged are not there.
 
         Raises:
             ParslflowError: no model has a test loss.
         """
         name = f"evaluate-{iteration}"
         scripts = [record.wrote[1] for record in trained.values()]
+        self._made.update(workflow.versions(trained, iteration))
+        # The metadata may know of a version that this run made once and rejects now.
         losses = {
-            version: loss
-            for version, loss in self._losses().items()
-            if workflow.iteration_of(version) <= iteration
+            version: loss for version, loss in self._losses().items() if version in self._made
         }
         decision = workflow.decide(iteration, losses, self._experiment.loop.test_loss)
         values: dict[str, Content] = {

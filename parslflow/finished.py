@@ -6,7 +6,9 @@ outputs are as they were.
 
 from __future__ import annotations
 
+import os
 import socket
+import time
 from pathlib import Path
 
 from parslflow.provenance import journal as journals
@@ -25,6 +27,9 @@ from parslflow.rundir import RunDir
 
 INPUTS = "inputs"
 """The property of an execution that has the SHA-256 of its stage file."""
+
+_CLOCK_SECONDS = 60.0
+"""By so much may the clock have been set since; no number of a process comes again so soon."""
 
 
 class Finished:
@@ -98,11 +103,7 @@ class Finished:
 
     def still_running(self) -> list[Started]:
         """Executions without an end whose process lives on this machine."""
-        return [
-            started
-            for started in self._running
-            if started.host == socket.gethostname() and _lives(started)
-        ]
+        return [started for started in self._running if lives(started)]
 
     def _unchanged(self, events: list[Event]) -> bool:
         """Whether all files of an execution are as it said."""
@@ -118,6 +119,21 @@ class Finished:
             for event in events
             if isinstance(event, ArtifactEvent) and event.event == direction
         )
+
+
+def lives(started: Started) -> bool:
+    """Whether the process that began an execution is here, and no later one of its number."""
+    if started.host != socket.gethostname():
+        return False
+    try:
+        fields = Path(f"/proc/{started.pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    # The times of the folder itself are those of the first look at it.
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    born = time.time() - age
+    # One that was killed stays in the table until its parent asks for it.
+    return born <= started.time.timestamp() + _CLOCK_SECONDS and fields[0] != "Z"
 
 
 def _started(events: list[Event]) -> Started:
@@ -137,15 +153,3 @@ def _metrics(events: list[Event]) -> dict[str, Value]:
 def _plain(values: dict[str, Content]) -> dict[str, Value]:
     """What a record can hold; no stage writes arrays into one."""
     return {key: value for key, value in values.items() if not isinstance(value, list)}
-
-
-def _lives(started: Started) -> bool:
-    """Whether the process that began an execution is there, and no later one of its number."""
-    folder = Path(f"/proc/{started.pid}")
-    try:
-        born = folder.stat().st_ctime
-        state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    # One that was killed stays in the table until its parent asks for it.
-    return born <= started.time.timestamp() and state != "Z"

@@ -39,13 +39,16 @@ def write_private(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def lock(file: IO[str], *, wait: bool) -> bool:
+def lock(file: IO[str] | IO[bytes], *, wait: bool, shared: bool = False) -> bool:
     """Whether a file's lock is this process's now, until the file is closed.
 
-    Some parallel file systems have no locks: there nobody is kept out.
+    A shared one keeps out those only that want it for themselves. Some parallel file systems have
+    no locks: there nobody is kept out.
     """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(
+            file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+        )
     except BlockingIOError:
         return False
     except OSError as error:
@@ -107,7 +110,7 @@ class RunDir:
         Raises:
             ParslflowError: one is at work.
         """
-        with (self.root / "driver.lock").open("a+") as file:
+        with self._driver_lock.open("a+") as file:
             if not lock(file, wait=False):
                 file.seek(0)
                 raise ParslflowError(
@@ -118,6 +121,19 @@ class RunDir:
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             file.flush()
             yield
+
+    def driver(self) -> str | None:
+        """What the driver that is at work says of itself, such as ``process 12 on host``."""
+        try:
+            with self._driver_lock.open() as file:
+                said = file.read().strip()
+                return None if lock(file, wait=False, shared=True) else said
+        except FileNotFoundError:
+            return None
+
+    @property
+    def _driver_lock(self) -> Path:
+        return self.root / "driver.lock"
 
     @property
     def experiment(self) -> Path:

@@ -1,22 +1,29 @@
-"""A site: where the stages run. One Python file a machine, with one function ``site(run_dir)``."""
+"""A site: where the stages run. One Python file a machine, with one function ``site``."""
 
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import logging
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field
+from difflib import get_close_matches
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from parsl.config import Config
 
 from parslflow.errors import UsageError
+from parslflow.records import Value
 
 EXECUTORS = ("simulation", "training", "sampling", "store")
 """The labels of the Parsl executors that every site has."""
+
+ENTRY_POINTS = "parslflow.sites"
+"""The group of entry points by which a package adds sites: a name and a function."""
 
 FOLDER = Path(__file__).resolve().parents[1] / "configs" / "sites"
 
@@ -37,44 +44,125 @@ class Site:
     """Threads of one training, and of the sampler's work on a time."""
 
 
-def find(name: str) -> Path:
-    """The file of the site ``name``: a known name, or a path to a file of one's own.
+SiteFunction = Callable[..., Site]
+"""Takes the run directory, and options by name whose types are annotated."""
+
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_WORDS = {int: "whole number", float: "number", bool: "true or false", str: "text"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A site and what its function is told."""
+
+    name: str
+    """A known name, or the path of a file of one's own."""
+    options: dict[str, str] = field(default_factory=dict)
+    """Values of the function's parameters, as they were written."""
+
+
+def known() -> dict[str, SiteFunction]:
+    """All sites by name: those that come with parslflow, and those of entry points.
 
     Raises:
-        UsageError: there is no such site.
+        UsageError: an entry point cannot be loaded.
     """
-    path = Path(name) if name.endswith(".py") else FOLDER / f"{name}.py"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.py")))
-        raise UsageError(f"--site {name}: no such site; choose from {known}, or give a .py file.")
-    return path
+    found = {path.stem: _function(path) for path in sorted(FOLDER.glob("*.py"))}
+    for point in entry_points(group=ENTRY_POINTS):
+        try:
+            found[point.name] = point.load()
+        except (ImportError, AttributeError) as error:
+            raise UsageError(
+                f"the site '{point.name}' ({point.value}) cannot be loaded ({error}): mend or "
+                "remove its package."
+            ) from None
+    return found
 
 
-def load(name: str, run_dir: Path) -> Site:
-    """Build the site ``name`` for the run in ``run_dir``.
+def find(name: str) -> SiteFunction:
+    """The function of the site ``name``: a known name, or a path to a file of one's own.
+
+    Raises:
+        UsageError: there is no such site, or its file has no function.
+    """
+    if name.endswith(".py"):
+        if not Path(name).is_file():
+            raise UsageError(f"--site {name}: there is no such file.")
+        return _function(Path(name))
+    found = known()
+    if name not in found:
+        raise UsageError(
+            f"--site {name}: no such site; choose from {', '.join(found)}, or give a .py file."
+        )
+    return found[name]
+
+
+def options(function: SiteFunction) -> dict[str, inspect.Parameter]:
+    """The parameters of a site's function after the run directory, with their types."""
+    parameters = inspect.signature(function, eval_str=True).parameters
+    return dict(list(parameters.items())[1:])
+
+
+def load(choice: Choice, run_dir: Path) -> Site:
+    """Build the site for the run in ``run_dir``.
 
     A Parsl configuration serves one run, so each call builds a new one.
 
     Raises:
-        UsageError: the file has no function ``site``, or what it returns is not a whole ``Site``.
+        UsageError: the file has no function ``site``, an option is wrong or missing, or what the
+            function returns is not a whole ``Site``.
     """
-    path = find(name)
-    spec = importlib.util.spec_from_file_location(f"parslflow_site_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"--site {name}: {path} cannot be loaded as a Python file.")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    build: Callable[[Path], Site] | None = getattr(module, "site", None)
-    if build is None:
-        raise UsageError(f"{path}: add a function site(run_dir) that returns a Site.")
-    site = build(run_dir)
+    function = find(choice.name)
+    site = function(run_dir, **_arguments(choice, function))
+    where = f"--site {choice.name}"
     if not isinstance(site, Site):
-        raise UsageError(f"{path}: site() returned {type(site).__name__}: return a Site.")
+        raise UsageError(f"{where}: site() returned {type(site).__name__}: return a Site.")
     labels = {executor.label for executor in site.parsl.executors}
     missing = [label for label in EXECUTORS if label not in labels]
     if missing:
-        raise UsageError(f"{path}: no executor is labelled '{missing[0]}': add one.")
+        raise UsageError(f"{where}: no executor is labelled '{missing[0]}': add one.")
     return site
+
+
+def _function(path: Path) -> SiteFunction:
+    """The function in a site's file."""
+    spec = importlib.util.spec_from_file_location(f"parslflow_site_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"--site {path}: it cannot be loaded as a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"{path} fails ({type(error).__name__}: {error}): mend it.") from error
+    function: SiteFunction | None = getattr(module, "site", None)
+    if function is None:
+        raise UsageError(f"{path}: add a function site(run_dir) that returns a Site.")
+    if function.__doc__ is None:
+        function.__doc__ = module.__doc__
+    return function
+
+
+def _arguments(choice: Choice, function: SiteFunction) -> dict[str, Value]:
+    """The options of a choice as the function's parameters take them."""
+    where, there = f"--site {choice.name}", options(function)
+    for name in choice.options:
+        if name not in there:
+            close = get_close_matches(name, there, n=1)
+            cure = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(there)}."
+            raise UsageError(f"{where}: there is no option '{name}': {cure if there else 'none.'}")
+    for name, parameter in there.items():
+        if parameter.default is inspect.Parameter.empty and name not in choice.options:
+            raise UsageError(f"{where}: give --site-option {name}=…, which this site needs.")
+    arguments: dict[str, Value] = {}
+    for name, text in choice.options.items():
+        kind = there[name].annotation
+        try:
+            arguments[name] = _BOOLEANS[text.lower()] if kind is bool else kind(text)
+        except (KeyError, ValueError):
+            raise UsageError(
+                f"{where}: --site-option {name}={text} is no {_WORDS.get(kind, kind.__name__)}."
+            ) from None
+    return arguments
 
 
 def prepare_process() -> None:

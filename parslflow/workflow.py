@@ -8,16 +8,22 @@ functions that answer with records, and reads nothing but metadata.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from dataclasses import field
 from itertools import pairwise
 from typing import Protocol
+from typing import TypeVar
 
+from parslflow.errors import DivergedError
 from parslflow.errors import ParslflowError
 from parslflow.experiment import Experiment
 from parslflow.experiment import Grid
 from parslflow.records import Record
+
+Key = TypeVar("Key")
 
 ROWS = ("new", "random")
 """What a control's trainings add to the base data: the sampler's batches, or random rows."""
@@ -106,14 +112,17 @@ class Outcome:
 
     decisions: list[Decision]
     models: list[dict[str, Record]]
-    """For each iteration the record of each network's training."""
+    """For each iteration the record of each network's training, without those that diverged."""
     batches: list[Record]
     deployed: str | None
     """The version that Low runs with; None if none was good enough."""
     baselines: list[Record] = field(default_factory=list)
     """For each iteration the record of the plain regressions."""
     controls: dict[tuple[str, str], list[Record]] = field(default_factory=dict)
-    """By network and ``ROWS`` the record of each seed's training; empty without new data."""
+    """By network and ``ROWS`` the record of each seed's training that did not diverge; empty
+    without new data."""
+    diverged: list[dict[str, str]] = field(default_factory=list)
+    """For each iteration why a network's training was rejected, by network."""
     figures: Record | None = None
     """What the simulations came to in the report; None if no network was deployed."""
 
@@ -123,9 +132,9 @@ def version(network: str, iteration: int) -> str:
     return f"{network}-{iteration}"
 
 
-def iteration_of(model: str) -> int:
-    """The iteration that a model version was trained in."""
-    return int(model.rpartition("-")[2])
+def versions(networks: Iterable[str], iteration: int) -> list[str]:
+    """The names of the models that ``networks`` became in ``iteration``."""
+    return [version(network, iteration) for network in networks]
 
 
 def decide(iteration: int, losses: dict[str, float], threshold: float) -> Decision:
@@ -157,6 +166,9 @@ def run(
             test losses and decides.
         rolled_back: a model version that is deployed whatever its test loss; nothing is learned
             after it.
+
+    Raises:
+        ParslflowError: a stage failed, or every training of an iteration diverged.
     """
     spun_up = _spin_up("high", experiment.high, stages).result()
     base_future = stages.run_base(spun_up)
@@ -170,6 +182,8 @@ def run(
     batches: list[Record] = []
     regressions: list[Future[Record]] = []
     models: list[dict[str, Record]] = []
+    diverged: list[dict[str, str]] = []
+    latest: dict[str, Record] = {}
     decisions: list[Decision] = []
     for iteration in range(experiment.loop.iterations + 1):
         if iteration > 0:
@@ -178,17 +192,21 @@ def run(
             generated.append(high)
             batches.append(sampling.result())
         training_set = stages.assemble(iteration, prepared, batches).result()
-        before = models[-1] if models else {}
-        trainings = {
-            network: stages.train(network, iteration, training_set, before.get(network))
+        trainings: dict[str, Future[Record]] = {
+            network: stages.train(network, iteration, training_set, latest.get(network))
             for network in experiment.training.networks
         }
         regressions.append(stages.baselines(iteration, training_set))
-        models.append({network: training.result() for network, training in trainings.items()})
-        decisions.append(evaluate(iteration, models[-1]))
-        if decisions[-1].good_enough or rolled_back in [
-            version(network, iteration) for network in trainings
-        ]:
+        trained, rejected = _learned(trainings)
+        if not trained or rolled_back in versions(rejected, iteration):
+            raise ParslflowError(
+                f"Iteration {iteration} has no network to go on with: {' '.join(rejected.values())}"
+            )
+        models.append(trained)
+        diverged.append(rejected)
+        latest |= trained
+        decisions.append(evaluate(iteration, trained))
+        if decisions[-1].good_enough or rolled_back in versions(trained, iteration):
             break
 
     # The controls learn while Stage 2 runs.
@@ -201,7 +219,12 @@ def run(
             batches,
             deployed,
             [regression.result() for regression in regressions],
-            {key: [training.result() for training in sent] for key, sent in controls.items()},
+            {
+                key: records
+                for key, sent in controls.items()
+                if (records := list(_learned(dict(enumerate(sent)))[0].values()))
+            },
+            diverged,
             figures,
         )
 
@@ -225,6 +248,18 @@ def run(
     return ended(chosen, figures)
 
 
+def _learned(trainings: Mapping[Key, Future[Record]]) -> tuple[dict[Key, Record], dict[Key, str]]:
+    """The records of trainings, and why those that diverged were rejected."""
+    trained: dict[Key, Record] = {}
+    rejected: dict[Key, str] = {}
+    for key, training in trainings.items():
+        try:
+            trained[key] = training.result()
+        except DivergedError as error:
+            rejected[key] = str(error)
+    return trained, rejected
+
+
 def _control(
     experiment: Experiment,
     stages: Stages,
@@ -241,7 +276,8 @@ def _control(
         prepared: the base samples.
         generated: the runs of High that made the batches.
         batches: what the sampler kept of each.
-        first: by network the training that all start from, which saw the base data alone.
+        first: by network the training that all start from, which saw the base data alone; a
+            network that diverged on them has no control.
     """
     seeds = range(experiment.training.control_seeds if batches else 0)
     draws = [

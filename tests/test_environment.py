@@ -11,6 +11,7 @@ from parslflow.errors import UsageError
 from parslflow.provenance import events
 from parslflow.provenance.journal import read_file
 from parslflow.rundir import RunDir
+from parslflow.sites import Choice
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -35,7 +36,7 @@ def test_executions_know_commit_and_software(tmp_path: Path, run: RunDir) -> Non
     git(folder, "add", "mine.toml")
     git(folder, "commit", "-q", "-m", "mine")
     commit = git(folder, "rev-parse", "HEAD")
-    environment.record(run, folder / "mine.toml", "local")
+    environment.record(run, folder / "mine.toml", Choice("local"))
     with events.execution(run.journal, pipeline="p", context="c", name="n") as execution:
         pass
     started = read_file(run.journal / f"{execution.id}.jsonl")[0]
@@ -44,13 +45,13 @@ def test_executions_know_commit_and_software(tmp_path: Path, run: RunDir) -> Non
     assert len(started["environment"]) == 64
 
     (folder / "mine.toml").write_text("two")
-    environment.record(run, folder / "mine.toml", "local")
+    environment.record(run, folder / "mine.toml", Choice("local"))
     assert environment.read(run)["commit"] == f"{commit}-modified"
     assert environment.read(run)["environment"] == started["environment"]
 
 
 def test_without_git_there_is_no_commit(tmp_path: Path, run: RunDir) -> None:
-    environment.record(run, tmp_path / "mine.toml", "sites/mine.py")
+    environment.record(run, tmp_path / "mine.toml", Choice("sites/mine.py"))
     content = environment.read(run)
     assert content["commit"] == ""
     assert content["site"] == str(Path("sites/mine.py").resolve())

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -117,6 +118,8 @@ with events.execution(Path({str(run.journal)!r}), pipeline="p", context="c", nam
     assert process.stdout is not None
     with process.stdout as output:
         assert output.readline() == b"begun\n"
+    # Nobody looked at it so far, which is when the kernel dates its folder in /proc.
+    time.sleep(0.5)
     (alive,) = Finished(run).still_running()
     assert (alive.name, alive.pid, alive.host) == ("alive", process.pid, socket.gethostname())
     process.kill()

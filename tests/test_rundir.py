@@ -59,3 +59,17 @@ def test_one_driver_at_a_time(tmp_path: Path) -> None:
         pass
     with run.alone():
         pass
+
+
+def test_the_driver_that_is_at_work_is_told(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    assert run.driver() is None
+    with run.alone():
+        said = run.driver()
+        assert said is not None
+        assert said.startswith(f"process {os.getpid()} on ")
+        # Asking takes nothing from anyone.
+        assert run.driver() == said
+    assert run.driver() is None
+    with run.alone():
+        pass

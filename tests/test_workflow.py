@@ -9,6 +9,7 @@ import pytest
 
 from parslflow import experiment
 from parslflow import workflow
+from parslflow.errors import DivergedError
 from parslflow.errors import ParslflowError
 from parslflow.experiment import Experiment
 from parslflow.experiment import Grid
@@ -21,14 +22,21 @@ DEMO = Path(__file__).resolve().parents[1] / "configs" / "experiments" / "demo.t
 
 
 class Recorder:
-    """Stages that note what they were asked for and answer with a record of that name."""
+    """Stages that note what they were asked for and answer with a record of that name.
 
-    def __init__(self) -> None:
+    Those that it is given diverge.
+    """
+
+    def __init__(self, *diverges: str) -> None:
         self.asked: list[str] = []
+        self._diverges = diverges
 
     def record(self, stage: str, arguments: tuple[object, ...]) -> Future[Record]:
         name = "-".join([stage, *(str(one) for one in arguments if isinstance(one, str | int))])
         future: Future[Record] = Future()
+        if name in self._diverges:
+            future.set_exception(DivergedError(f"{name} diverged."))
+            return future
         future.set_result(Record(wrote=(Artifact(Path(name), "dataset"),)))
         return future
 
@@ -142,6 +150,75 @@ def test_a_rollback_deploys_its_model_and_learns_nothing_after_it() -> None:
     assert outcome.deployed == "EKE-Bottleneck-1"
     assert len(outcome.decisions) == 2
     assert "deploy EKE-Bottleneck-1 train-EKE-Bottleneck-1" in stages.asked
+
+
+def decided_on(seen: list[set[str]]):  # noqa: ANN201
+    """Notes the networks of each decision, none of which is good enough."""
+
+    def evaluate(iteration: int, trained: dict[str, Record]) -> Decision:
+        seen.append(set(trained))
+        return workflow.decide(iteration, {"EKE-ResNet-0": 0.9}, 0.5)
+
+    return evaluate
+
+
+def test_a_network_that_diverges_is_left_out_and_tried_again() -> None:
+    # One has no weights to go on from, and later goes on from its last good ones.
+    stages = Recorder("train-EKE-Bottleneck-0", "train-EKE-Bottleneck-2", "train-EKE-ResNet-1")
+    seen: list[set[str]] = []
+    outcome = workflow.run(load(3, accept_best=True), stages, decided_on(seen))
+    networks = {"EKE-ResNet", "EKE-Bottleneck"}
+    assert seen == [{"EKE-ResNet"}, {"EKE-Bottleneck"}, {"EKE-ResNet"}, networks]
+    assert [set(models) for models in outcome.models] == seen
+    assert outcome.diverged == [
+        {"EKE-Bottleneck": "train-EKE-Bottleneck-0 diverged."},
+        {"EKE-ResNet": "train-EKE-ResNet-1 diverged."},
+        {"EKE-Bottleneck": "train-EKE-Bottleneck-2 diverged."},
+        {},
+    ]
+    for asked in (
+        "train EKE-Bottleneck 1 assemble-1 None",
+        "train EKE-ResNet 2 assemble-2 train-EKE-ResNet-0",
+        "train EKE-Bottleneck 3 assemble-3 train-EKE-Bottleneck-1",
+    ):
+        assert asked in stages.asked
+    assert outcome.deployed == "EKE-ResNet-0"
+
+
+def test_when_every_network_diverges_the_run_stops_with_the_reasons() -> None:
+    stages = Recorder("train-EKE-ResNet-1", "train-EKE-Bottleneck-1")
+    with pytest.raises(
+        ParslflowError,
+        match=r"Iteration 1 has no network to go on with: "
+        r"train-EKE-ResNet-1 diverged\. train-EKE-Bottleneck-1 diverged\.",
+    ):
+        workflow.run(load(3, accept_best=True), stages, decided_on([]))
+
+
+def test_a_rollback_to_what_diverges_now_stops_the_run() -> None:
+    with pytest.raises(ParslflowError, match="EKE-ResNet-1 diverged"):
+        workflow.run(
+            load(3, accept_best=True),
+            Recorder("train-EKE-ResNet-1"),
+            decided_on([]),
+            "EKE-ResNet-1",
+        )
+
+
+def test_a_control_that_diverges_is_left_out() -> None:
+    demo = load(1, accept_best=True)
+    training = demo.training.model_copy(update={"control_seeds": 2})
+    stages = Recorder(
+        "train_control-EKE-ResNet-new-0",
+        "train_control-EKE-Bottleneck-random-0",
+        "train_control-EKE-Bottleneck-random-1",
+    )
+    outcome = workflow.run(demo.model_copy(update={"training": training}), stages, decided_on([]))
+    assert {key: len(records) for key, records in outcome.controls.items()} == {
+        ("EKE-ResNet", "new"): 1,
+        ("EKE-ResNet", "random"): 2,
+        ("EKE-Bottleneck", "new"): 2,
+    }
 
 
 def test_without_any_loss_there_is_no_decision() -> None:

@@ -9,6 +9,7 @@ from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
 from parsl.providers import LocalProvider
 
+from parslflow import retries
 from parslflow.sites import Site
 
 
@@ -22,6 +23,9 @@ def _executor(label: str, workers: int) -> HighThroughputExecutor:
         cores_per_worker=1e-3,
         cpu_affinity="none",
         encrypted=True,
+        # A worker or a block that was killed is missed within seconds, and started again.
+        heartbeat_period=2,
+        heartbeat_threshold=15,
         provider=LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1),
     )
 
@@ -50,7 +54,9 @@ def site(run_dir: Path) -> Site:
                 _executor("store", 1),
             ],
             run_dir=str(run_dir / "logs" / "parsl"),
-            strategy="none",
+            retries=retries.RETRIES,
+            retry_handler=retries.cost,
+            strategy="simple",
             strategy_period=1,
             usage_tracking=0,
             initialize_logging=True,

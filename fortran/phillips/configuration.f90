@@ -17,6 +17,7 @@ module configuration
     real(dp) :: days = 30.0_dp                !! length of this run [days]
     character(path_length) :: restart_in = '' !! state to go on from, empty: the jet
     character(path_length) :: restart_out = 'restart.nc'
+    real(dp) :: restart_days = 0.0_dp         !! between the restarts on the way [days], 0: none
     real(dp) :: perturbation = 1.0e-3_dp      !! noise on the jet at the start [m s-1]
     real(dp) :: sponge_days = 10.0_dp         !! time scale of the zonal-mean sponge [days], 0: no sponge
     character(16) :: viscosity = 'smagorinsky' !! or the constant 'background' alone, or 'none'
@@ -66,7 +67,7 @@ contains
     type(settings) :: chosen
 
     integer :: nx, ny, px, py, unit, status
-    real(dp) :: dx, dt, days, interval_days, filter_scale, time_limit
+    real(dp) :: dx, dt, days, restart_interval_days, interval_days, filter_scale, time_limit
     real(dp) :: perturbation, sponge_days, coriolis, beta, depth, gravity, reduced_gravity, drag_coefficient
     real(dp) :: khth, khcoeff, gmcoeff, bgsrc, khth_fac, khmeke_fac, uscale
     real(dp) :: alpha_rhines, alpha_eady, alpha_deform, alpha_frict, alpha_grid
@@ -75,7 +76,7 @@ contains
     character(16) :: scheme, viscosity
     character(512) :: reason
     namelist /domain/ nx, ny, dx, px, py
-    namelist /time/ dt, days, restart_in, restart_out
+    namelist /time/ dt, days, restart_in, restart_out, restart_interval_days
     namelist /physics/ perturbation, sponge_days, viscosity, coriolis, beta, depth, gravity, reduced_gravity, &
       drag_coefficient
     namelist /meke/ scheme, khth, khcoeff, gmcoeff, bgsrc, khth_fac, khmeke_fac, uscale, alpha_rhines, alpha_eady, &
@@ -87,6 +88,7 @@ contains
     nx = chosen%nx; ny = chosen%ny; dx = chosen%dx; px = chosen%px; py = chosen%py
     dt = chosen%dt; days = chosen%days
     restart_in = chosen%restart_in; restart_out = chosen%restart_out
+    restart_interval_days = chosen%restart_days
     perturbation = chosen%perturbation; sponge_days = chosen%sponge_days
     viscosity = chosen%viscosity; coriolis = chosen%coriolis; beta = chosen%beta; depth = chosen%depth
     gravity = chosen%gravity; reduced_gravity = chosen%reduced_gravity; drag_coefficient = chosen%drag_coefficient
@@ -124,6 +126,7 @@ contains
     chosen%nx = nx; chosen%ny = ny; chosen%dx = dx; chosen%px = px; chosen%py = py
     chosen%dt = dt; chosen%days = days
     chosen%restart_in = restart_in; chosen%restart_out = restart_out
+    chosen%restart_days = restart_interval_days
     chosen%perturbation = perturbation; chosen%sponge_days = sponge_days
     chosen%viscosity = viscosity; chosen%coriolis = coriolis; chosen%beta = beta; chosen%depth = depth
     chosen%gravity = gravity; chosen%reduced_gravity = reduced_gravity; chosen%drag_coefficient = drag_coefficient
@@ -204,6 +207,8 @@ contains
     call demand(whole(1.0_dp), 'time: dt must divide a day of 86400 s')
     call demand(chosen%days > 0 .and. whole(chosen%days), &
       'time: days must be positive and a whole number of time steps')
+    call demand(chosen%restart_days >= 0 .and. whole(chosen%restart_days), &
+      'time: restart_interval_days must be a whole number of time steps, or 0 for a restart at the end alone')
     call demand(abs(chosen%perturbation) < 10, 'physics: perturbation must be below 10 m/s')
     call demand(chosen%sponge_days >= 0, 'physics: sponge_days must be positive, or 0 for no sponge')
     call demand(any(chosen%viscosity == [character(16) :: 'smagorinsky', 'background', 'none']), &

@@ -1,4 +1,4 @@
-!! Snapshots of the flow in one NetCDF-4 file, written by rank 0.
+!! Snapshots of the flow in NetCDF-4 files, written by rank 0: in one, or in one for each restart.
 module daily_output
   use netcdf, only: nf90_char, nf90_clobber, nf90_close, nf90_create, nf90_def_var, nf90_double, nf90_enddef, &
     nf90_float, nf90_global, nf90_netcdf4, nf90_put_att, nf90_put_var, nf90_sync, nf90_unlimited
@@ -7,7 +7,7 @@ module daily_output
   use domain, only: block
   use features, only: feature_fields, feature_names
   use gather, only: whole_field
-  use netcdf_file, only: check, define_dimension, define_variable, describe
+  use netcdf_file, only: check, define_dimension, define_variable, describe, move, stamped
   use parameters, only: depth
   use state, only: model_state
   use time_step, only: stepper
@@ -25,10 +25,10 @@ module daily_output
   !> The open file.
   type, public :: output_file
     private
-    character(:), allocatable :: path, label
+    character(:), allocatable :: name, path, label
     integer :: id, record = 0
     integer :: time, h, u, v, e, features(4), energy, diffusivity, model
-    logical :: eddies
+    logical :: eddies, in_parts
   contains
     procedure :: write => write_record
     procedure :: close => close_file
@@ -36,7 +36,7 @@ module daily_output
 
 contains
 
-  !> Create the file on rank 0.
+  !> Create the file on rank 0. One of several has a name of its own when it is closed.
   function create_output(b, chosen) result(output)
     type(block), intent(in) :: b
     type(settings), intent(in) :: chosen
@@ -44,7 +44,10 @@ contains
 
     integer :: time, layer, interface_, xh, yh, xq, yq, letters, axes(6), i, n
 
-    output%path = trim(chosen%file)
+    output%in_parts = chosen%restart_days > 0
+    output%name = trim(chosen%file)
+    output%path = output%name
+    if (output%in_parts) output%path = output%name//'.part'
     output%label = trim(chosen%label)
     output%eddies = chosen%scheme /= 'none'
     if (b%rank /= 0) return
@@ -186,11 +189,14 @@ contains
     end subroutine put_flat
   end subroutine write_record
 
-  !> Close the file.
-  subroutine close_file(self, b)
-    class(output_file), intent(inout) :: self
+  !> Close the file; one of several that holds a snapshot then has the name of the time up to which it goes.
+  subroutine close_file(self, b, s)
+    class(output_file), intent(in) :: self
     type(block), intent(in) :: b
+    type(model_state), intent(in) :: s
 
-    if (b%rank == 0) call check(nf90_close(self%id), self%path)
+    if (b%rank /= 0) return
+    call check(nf90_close(self%id), self%path)
+    if (self%in_parts .and. self%record > 0) call move(self%path, stamped(self%name, s%stamp()))
   end subroutine close_file
 end module daily_output

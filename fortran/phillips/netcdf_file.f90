@@ -1,10 +1,19 @@
 !! netCDF calls that end the run with one sentence when they fail.
 module netcdf_file
+  use, intrinsic :: iso_c_binding, only: c_char, c_int, c_null_char
   use netcdf, only: nf90_def_dim, nf90_def_var, nf90_global, nf90_noerr, nf90_put_att, nf90_strerror
   use failure, only: abort_run
   implicit none
   private
-  public :: check, define_dimension, define_variable, describe
+  public :: check, define_dimension, define_variable, describe, move, stamped
+
+  interface
+    function c_rename(old, new) bind(c, name='rename') result(status)
+      import :: c_char, c_int
+      character(kind=c_char), intent(in) :: old(*), new(*)
+      integer(c_int) :: status
+    end function c_rename
+  end interface
 
 contains
 
@@ -47,4 +56,25 @@ contains
     call check(nf90_put_att(file, nf90_global, 'title', title), path)
     call check(nf90_put_att(file, nf90_global, 'source', 'two-layer Phillips model of parslflow'), path)
   end subroutine describe
+
+  !> Give a whole file its name, in place of what has it.
+  subroutine move(path, name)
+    character(*), intent(in) :: path  !! of the closed file
+    character(*), intent(in) :: name  !! its path from now on
+
+    if (c_rename(path//c_null_char, trim(name)//c_null_char) /= 0) &
+      call abort_run('the file '//path//' cannot be renamed to '//trim(name)//': see to that folder.')
+  end subroutine move
+
+  !> A path with the time before its ending: restart.nc becomes restart.0000010.00000.nc.
+  pure function stamped(path, stamp) result(name)
+    character(*), intent(in) :: path
+    character(*), intent(in) :: stamp  !! of the state, as `model_state` gives it
+    character(:), allocatable :: name
+    integer :: dot
+
+    dot = index(path, '.', back=.true.)
+    if (dot <= index(path, '/', back=.true.)) dot = len_trim(path) + 1
+    name = path(:dot - 1)//'.'//stamp//trim(path(dot:))
+  end function stamped
 end module netcdf_file

@@ -15,6 +15,7 @@ program phillips
   use inference, only: network, open_network
   use jet, only: start_from_jet
   use metrics, only: metric_log, open_log
+  use netcdf_file, only: stamped
   use parameters, only: depth, set_parameters
   use restart, only: read_restart, write_restart
   use state, only: model_state, new_state
@@ -37,7 +38,7 @@ program phillips
   type(metric_log) :: log
   type(figures) :: now
   type(powers) :: work
-  logical :: writes, streams, asks, checks
+  logical :: writes, streams, asks, keeps, checks
   integer :: n, last
   integer :: number  !! of the step, counted from the start of the case
 
@@ -63,6 +64,7 @@ program phillips
   writes = chosen%file /= ''
   streams = chosen%list /= ''
   asks = chosen%scheme == 'network'
+  keeps = chosen%restart_days > 0
   if (writes) output = create_output(b, chosen)
   if (streams) tiles = open_stream(chosen)
   if (asks) net = open_network(b, chosen)
@@ -89,12 +91,15 @@ program phillips
       if (.not. (now%finite .and. now%thinnest > 0 .and. now%cfl < largest_cfl)) call stop_unstable()
     end if
     call export()
+    if (keeps .and. every(chosen%steps(chosen%restart_days)) .and. n < last) then
+      call keep(restart_now())
+      if (writes) output = create_output(b, chosen)
+    end if
     if (every(chosen%steps(1.0_dp)) .or. n == last) call progress()
   end do
 
-  call write_restart(b, chosen, s)
-  if (writes) call output%close(b)
-  if (streams) call tiles%finish(b)
+  call keep(chosen%restart_out)
+  if (streams) call tiles%finish(b, s%sent)
   call log%close()
   call MPI_Finalize()
 
@@ -128,6 +133,7 @@ contains
     call fields%fill_halo(b)
     call tiles%send(b, s, fields)
     s%unsent = any_rank(tiles%problem /= '')
+    if (.not. s%unsent) s%sent = s%sent + 1
     call keep_and_stop(tiles%problem)
   end subroutine send_tiles
 
@@ -136,11 +142,26 @@ contains
     character(*), intent(in) :: problem  !! this rank's sentence, or nothing
 
     if (.not. any_rank(problem /= '')) return
-    call write_restart(b, chosen, s)
-    if (writes) call output%close(b)
+    call keep(restart_now())
     call stop_if_any(problem /= '', problem(:max(0, len_trim(problem) - 1))//'; the state of day ' &
-      //decimal(s%day())//' is in '//trim(chosen%restart_out)//', go on from there.')
+      //decimal(s%day())//' is in '//restart_now()//', go on from there.')
   end subroutine keep_and_stop
+
+  !> Write a restart when the output up to it is safe.
+  subroutine keep(path)
+    character(*), intent(in) :: path
+
+    if (writes) call output%close(b, s)
+    call write_restart(b, chosen, s, path)
+  end subroutine keep
+
+  !> The path of a restart on the way: where there are several each has the name of its time.
+  function restart_now() result(path)
+    character(:), allocatable :: path
+
+    path = trim(chosen%restart_out)
+    if (keeps) path = stamped(path, s%stamp())
+  end function restart_now
 
   !> One line about the day just ended.
   subroutine progress()

@@ -1,40 +1,32 @@
 !! The whole prognostic state in a file, exact to the bit, for any number of ranks.
 module restart
-  use, intrinsic :: iso_c_binding, only: c_char, c_int, c_null_char
   use netcdf, only: nf90_clobber, nf90_close, nf90_create, nf90_double, nf90_enddef, nf90_get_att, nf90_get_var, &
     nf90_global, nf90_inq_varid, nf90_inquire_attribute, nf90_netcdf4, nf90_noerr, nf90_nowrite, nf90_open, &
     nf90_put_att, nf90_put_var
   use configuration, only: settings
   use constants, only: dp, halo, layers
   use domain, only: block
-  use failure, only: abort_run, stop_all
+  use failure, only: stop_all
   use gather, only: whole_field
-  use netcdf_file, only: check, define_dimension, define_variable, describe
+  use netcdf_file, only: check, define_dimension, define_variable, describe, move
   use state, only: model_state
   implicit none
   private
   public :: read_restart, write_restart
 
-  interface
-    function c_rename(old, new) bind(c, name='rename') result(status)
-      import :: c_char, c_int
-      character(kind=c_char), intent(in) :: old(*), new(*)
-      integer(c_int) :: status
-    end function c_rename
-  end interface
-
 contains
 
   !> Write the state; collective. The file appears whole or not at all.
-  subroutine write_restart(b, chosen, s)
+  subroutine write_restart(b, chosen, s, name)
     type(block), intent(in) :: b
     type(settings), intent(in) :: chosen
     type(model_state), intent(in) :: s
+    character(*), intent(in) :: name  !! path of the file
 
     character(:), allocatable :: path
     integer :: id, dims(3), h, u, v, energy, du(2), dv(2), n
 
-    path = trim(chosen%restart_out)//'.part'
+    path = trim(name)//'.part'
     if (b%rank == 0) then
       call check(nf90_create(path, ior(nf90_netcdf4, nf90_clobber), id), path)
       call describe(id, path, 'State of a two-layer Phillips flow')
@@ -45,6 +37,10 @@ contains
       call check(nf90_put_att(id, nf90_global, 'time', s%time), path)
       call check(nf90_put_att(id, nf90_global, 'past', s%past), path)
       if (s%unsent) call check(nf90_put_att(id, nf90_global, 'unsent', 1), path)
+      if (chosen%list /= '') then
+        call check(nf90_put_att(id, nf90_global, 'run', trim(chosen%run)), path)
+        call check(nf90_put_att(id, nf90_global, 'sent', s%sent), path)
+      end if
       dims = [define_dimension(id, path, 'x', b%nx), define_dimension(id, path, 'y', b%ny), &
         define_dimension(id, path, 'layer', layers)]
       h = define('h', dims, 'm', 'layer thickness', 'cell_thickness')
@@ -69,8 +65,7 @@ contains
       call check(nf90_put_var(id, energy, whole), path)
     end associate
     call check(nf90_close(id), path)
-    if (c_rename(path//c_null_char, trim(chosen%restart_out)//c_null_char) /= 0) &
-      call abort_run('the file '//path//' cannot be renamed to '//trim(chosen%restart_out)//': see to that folder.')
+    call move(path, name)
 
   contains
 
@@ -98,7 +93,7 @@ contains
   end subroutine write_restart
 
   !> Read this block's part of the state; halos are the caller's. With another time step than the file's, the
-  !! tendencies of the past are of no use and are forgotten.
+  !! tendencies of the past are of no use and are forgotten, and of another run than the stream's what it has sent.
   subroutine read_restart(b, chosen, s)
     type(block), intent(in) :: b
     type(settings), intent(in) :: chosen
@@ -106,6 +101,7 @@ contains
 
     character(:), allocatable :: path
     character(200) :: grids
+    character(len(chosen%run)) :: run
     integer :: id, nx, ny, n
     real(dp) :: dx, dt
 
@@ -123,6 +119,11 @@ contains
     end if
     if (abs(dt - chosen%dt) > 0) s%past = 0
     s%unsent = nf90_inquire_attribute(id, nf90_global, 'unsent') == nf90_noerr
+    if (nf90_inquire_attribute(id, nf90_global, 'sent') == nf90_noerr) then
+      run = ''
+      call check(nf90_get_att(id, nf90_global, 'run', run), path)
+      if (run == chosen%run) call check(nf90_get_att(id, nf90_global, 'sent', s%sent), path)
+    end if
 
     call get('h', s%h)
     call get('u', s%u)

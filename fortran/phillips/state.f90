@@ -1,6 +1,6 @@
 !! The prognostic state: all that a restart needs.
 module state
-  use constants, only: day_length, dp, halo, layers
+  use constants, only: day_length, dp, halo, layers, long
   use domain, only: block
   implicit none
   private
@@ -17,8 +17,10 @@ module state
     integer :: order(3) = [1, 2, 3]
     integer :: past = 0                           !! tendencies of earlier steps that are known
     logical :: unsent = .false.                   !! the store did not take the tiles of this time
+    integer :: sent = 0                           !! times of the stream's run that the store has taken
   contains
     procedure :: day
+    procedure :: stamp
   end type model_state
 
 contains
@@ -41,4 +43,14 @@ contains
 
     day = self%time / day_length
   end function day
+
+  !> The time as text that sorts: the day, and the seconds of it.
+  pure function stamp(self)
+    class(model_state), intent(in) :: self
+    character(13) :: stamp
+    integer(long) :: seconds
+
+    seconds = nint(self%time, long)
+    write (stamp, '(i7.7, a, i5.5)') seconds / nint(day_length), '.', mod(seconds, nint(day_length, long))
+  end function stamp
 end module state

@@ -3,7 +3,7 @@ module tile_stream
   use mpi_f08, only: MPI_Barrier, MPI_COMM_WORLD
   use parslflow_client, only: PF_OK, store_client, store_dataset
   use configuration, only: settings
-  use constants, only: day_length, halo, long
+  use constants, only: halo
   use domain, only: block
   use failure, only: stop_if_any
   use features, only: feature_fields, feature_names
@@ -12,12 +12,11 @@ module tile_stream
   private
   public :: open_stream
 
-  !> Where the tiles go, and how many times were sent.
+  !> Where the tiles go.
   type, public :: stream
     character(:), allocatable :: problem  !! why this rank's last tile was not sent, or nothing
     type(store_client), private :: store
     character(:), allocatable, private :: list, run
-    integer, private :: times = 0
   contains
     procedure :: send
     procedure :: finish
@@ -43,14 +42,11 @@ contains
     type(feature_fields), intent(in) :: fields  !! with valid halos
 
     type(store_dataset) :: tile
-    character(20) :: stamp
+    character(6) :: rank
     integer :: error, n
-    integer(long) :: seconds
 
-    seconds = nint(s%time, long)
-    write (stamp, '(i7.7, a, i5.5, a, i6.6)') seconds / nint(day_length), '.', &
-      mod(seconds, nint(day_length, long)), '_', b%rank
-    error = tile%initialize(self%run//'_'//stamp)
+    write (rank, '(i6.6)') b%rank
+    error = tile%initialize(self%run//'_'//s%stamp()//'_'//rank)
     do n = 1, size(feature_names)
       if (error == PF_OK) error = tile%add_tensor(trim(feature_names(n)), fields%values(:, :, n))
     end do
@@ -73,7 +69,6 @@ contains
       self%problem = self%store%message()
     end if
     call tile%free()
-    self%times = self%times + 1
 
   contains
 
@@ -86,9 +81,10 @@ contains
   end subroutine send
 
   !> Say that all has been sent; collective.
-  subroutine finish(self, b)
+  subroutine finish(self, b, times)
     class(stream), intent(inout) :: self
     type(block), intent(in) :: b
+    integer, intent(in) :: times  !! of the whole run
 
     type(store_dataset) :: marker
     integer :: error
@@ -97,7 +93,7 @@ contains
     error = PF_OK
     if (b%rank == 0) then
       error = marker%initialize(self%run//'_end')
-      if (error == PF_OK) error = marker%add_metadata('times', self%times)
+      if (error == PF_OK) error = marker%add_metadata('times', times)
       if (error == PF_OK) error = marker%add_metadata('status', 0)
       if (error == PF_OK) error = marker%add_metadata('run', self%run)
       if (error == PF_OK) error = self%store%put_dataset_to_list(self%list, marker)

@@ -11,13 +11,18 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from parslflow import __version__
+from parslflow.cli import doctor
 from parslflow.cli import export
 from parslflow.cli import interpolate
+from parslflow.cli import place
 from parslflow.cli import provenance
 from parslflow.cli import record
+from parslflow.cli import sites
+from parslflow.cli import status
 from parslflow.cli import store
 from parslflow.cli import versions
 from parslflow.errors import ParslflowError
+from parslflow.errors import UsageError
 
 if TYPE_CHECKING:
     from parslflow.report.summary import Summary
@@ -59,7 +64,11 @@ def _parser() -> argparse.ArgumentParser:
         "run", help="run an experiment", description="Run an experiment to its end."
     )
     run.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="the TOML file")
-    _add_place(run)
+    place.add_site(run)
+    place.add_runs(run)
+    run.add_argument(
+        "--dry-run", action="store_true", help="show what would run, where, and what it costs"
+    )
     run.set_defaults(command=_run)
 
     resume = commands.add_parser(
@@ -69,9 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         "settings is not done again.",
     )
     resume.add_argument("run", type=Path, metavar="RUN", help="the run directory")
-    resume.add_argument(
-        "--site", metavar="NAME|FILE.py", help="where the stages run (default: where they did)"
-    )
+    place.add_site(resume, default=None)
     resume.set_defaults(command=_resume)
 
     stage = commands.add_parser(
@@ -88,8 +95,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Run the benchmarks on a node of the site, see benchmarks/README.md.",
     )
     bench.add_argument("names", nargs="*", metavar="NAME", help="what to measure (default: all)")
-    _add_place(bench)
+    place.add_site(bench)
+    place.add_runs(bench)
     bench.set_defaults(command=_bench)
+    sites.add(commands)
+    doctor.add(commands)
+    status.add(commands)
     provenance.add(commands)
     versions.add(commands)
     record.add(commands)
@@ -99,36 +110,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_place(command: argparse.ArgumentParser) -> None:
-    """The options that say where something runs."""
-    command.add_argument(
-        "--site",
-        default="local",
-        metavar="NAME|FILE.py",
-        help="where the stages run: a file of configs/sites or one of your own (default: local)",
-    )
-    command.add_argument(
-        "--runs",
-        type=Path,
-        default=Path("runs"),
-        metavar="DIR",
-        help="the folder for run directories (default: runs)",
-    )
-
-
 # Each command imports what it needs: '--help' and a wrong option must answer at once.
 
 
 def _run(options: argparse.Namespace) -> None:
     from parslflow import driver
+    from parslflow import plan
 
-    _show(driver.run(options.experiment, options.site, options.runs))
+    if options.dry_run:
+        print(plan.to_text(driver.plan(options.experiment, place.choice(options), options.runs)))
+        return
+    _show(driver.run(options.experiment, place.choice(options), options.runs))
 
 
 def _resume(options: argparse.Namespace) -> None:
     from parslflow import driver
 
-    _show(driver.resume(options.run, options.site))
+    if options.site_option and options.site is None:
+        raise UsageError("--site-option: give --site, too; without both a run stays where it was.")
+    _show(driver.resume(options.run, place.choice(options) if options.site else None))
 
 
 def _show(summary: Summary) -> None:
@@ -160,7 +160,7 @@ def _stage(options: argparse.Namespace) -> None:
 def _bench(options: argparse.Namespace) -> None:
     from parslflow import bench
 
-    print(f"Figures: {bench.at_site(options.names, options.site, options.runs)}")
+    print(f"Figures: {bench.at_site(options.names, place.choice(options), options.runs)}")
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

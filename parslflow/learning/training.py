@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError  # raised by torch; nothing is unpickled here
 
@@ -13,10 +14,12 @@ import torch
 from torch import Tensor
 from torch import nn
 
-from parslflow.errors import ParslflowError
+from parslflow.errors import DivergedError
 from parslflow.errors import UsageError
+from parslflow.learning import checkpoint
 from parslflow.learning.assemble import TrainingSet
 from parslflow.learning.assemble import read_with_clusters
+from parslflow.learning.checkpoint import Checkpoint
 from parslflow.learning.clusters import Clusters
 from parslflow.learning.deployment import Deployable
 from parslflow.learning.deployment import write_script
@@ -43,12 +46,13 @@ Pairs = tuple[Tensor, Tensor]
 def train(inputs: TrainInputs, report: Report) -> Record:
     """Train a network on the mean squared error of ln(1 + EKE), and write it.
 
-    The same inputs with the same number of threads on a CPU give the same weights.
+    The same inputs with the same number of threads on a CPU give the same weights, whether or not
+    the training was stopped in between: it goes on from its last checkpoint.
 
     Raises:
         UsageError: A file is missing, damaged or does not go with the others, or there is no such
             device.
-        ParslflowError: The training diverged.
+        DivergedError: A loss is not finite; nothing was written.
     """
     start = time.perf_counter()
     torch.set_num_threads(inputs.threads)
@@ -68,11 +72,12 @@ def train(inputs: TrainInputs, report: Report) -> Record:
     }
     pairs = {name: _pairs(part, clusters, device) for name, part in parts.items()}
     epochs, train_loss = _fit(network, pairs["train"], pairs["validation"], inputs, report)
-    losses: dict[str, Value] = {
+    losses = {
         f"{name}_loss": evaluate(network, pairs[name])
         for name in ("validation", "known", "test")
         if len(parts[name])
     }
+    _demand_finite(losses, inputs, "after its last epoch")
 
     network.to("cpu").eval()
     buffer = io.BytesIO()
@@ -81,6 +86,7 @@ def train(inputs: TrainInputs, report: Report) -> Record:
         temporary.write_bytes(buffer.getvalue())
     tried = torch.from_numpy(parts["test"].features[:TRIED_ROWS])
     write_script(inputs.script, Deployable(clusters, network), tried)
+    checkpoint.path(inputs.weights).unlink(missing_ok=True)
 
     read = [Artifact(inputs.training_set, "dataset"), Artifact(inputs.clusters_file, "dataset")]
     if inputs.start_from is not None:
@@ -134,8 +140,9 @@ def _fit(
         total_steps=steps * settings.epochs,
         cycle_momentum=False,
     )
+    kept = Checkpoint(inputs, network, optimizer, schedule)
     train_loss = math.nan
-    for epoch in range(1, settings.epochs + 1):
+    for epoch in range(kept.restore(report) + 1, settings.epochs + 1):
         network.train()
         total = torch.zeros((), device=x.device)
         for rows in torch.randperm(len(y), device=x.device).tensor_split(steps):
@@ -147,22 +154,24 @@ def _fit(
             total += loss.detach() * len(rows)
         train_loss = float(total) / len(y)
         validation_loss = evaluate(network, validation)
-        if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
-            raise ParslflowError(
-                f"{inputs.network} diverged on {inputs.training_set} in epoch {epoch} (training "
-                f"loss {train_loss}, validation loss {validation_loss}): lower "
-                f"'learning_rate' = {settings.learning_rate}."
-            )
-        report(
-            "epoch",
-            epoch=epoch,
-            epochs=settings.epochs,
-            train_loss=train_loss,
-            validation_loss=validation_loss,
-        )
+        losses = {"train_loss": train_loss, "validation_loss": validation_loss}
+        _demand_finite(losses, inputs, f"in epoch {epoch}")
+        report("epoch", epoch=epoch, epochs=settings.epochs, **losses)
         if validation_loss < settings.stop_below:
             return epoch, train_loss
+        if epoch < settings.epochs:
+            kept.save(epoch)
     return settings.epochs, train_loss
+
+
+def _demand_finite(losses: Mapping[str, float], inputs: TrainInputs, when: str) -> None:
+    """Refuse losses that are not finite."""
+    if not all(map(math.isfinite, losses.values())):
+        said = ", ".join(f"{name.replace('_', ' ')} {loss}" for name, loss in losses.items())
+        raise DivergedError(
+            f"{inputs.network} diverged on {inputs.training_set} {when} ({said}): lower "
+            f"'learning_rate' = {inputs.settings.learning_rate}."
+        )
 
 
 def _optimizer(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:

@@ -23,6 +23,7 @@ from parslflow.provenance.schema import parser
 PART = "@"
 """Stands between an execution's name and a part's in the name of a file."""
 _TAIL = 1 << 16
+_ENDS = 1 << 14
 
 
 class Follower:
@@ -111,6 +112,26 @@ def read_checked(path: Path) -> tuple[list[Event], list[str]]:
             where = ".".join(str(part) for part in first["loc"]) or "the line"
             problems.append(f"{path}, line {number} is no event: {where}: {first['msg']}.")
     return events, problems
+
+
+def read_ends(path: Path) -> list[Event]:
+    """The start of an execution in a file and the last of what it says, however long the file is.
+
+    What is no event is left out; a file that does not begin with a start has none.
+    """
+    with path.open("rb") as file:
+        head = file.readline()
+        start = max(len(head), file.seek(0, 2) - _ENDS)
+        file.seek(start)
+        lines = file.read().split(b"\n")[:-1]
+    # What was cut in two is as if it was not there.
+    events = []
+    for line in [head, *lines[start > len(head) :]]:
+        try:
+            events.append(parser.validate_json(line))
+        except ValidationError:
+            continue
+    return events if events and isinstance(events[0], Started) else []
 
 
 def read_file(path: Path) -> list[dict[str, Any]]:

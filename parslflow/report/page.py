@@ -58,6 +58,11 @@ img, .graph svg { max-width: 100%; height: auto; }
 <td>{{ loss(losses.train) }}</td><td>{{ loss(losses.validation) }}</td>
 <td>{{ loss(losses.test) }}</td></tr>
 {% endfor %}
+{% for network, reason in row.diverged.items() %}
+<tr title="{{ reason }}"><td>{{ row.iteration }}</td>
+<td>{{ network }}</td><td>{{ "{:,}".format(row.samples_kept) if row.batch else none_ }}</td>
+<td colspan="3">diverged</td></tr>
+{% endfor %}
 {% for name, losses in row.baselines.items() %}
 <tr><td>{{ row.iteration }}</td><td>{{ name }}</td>
 <td>{{ "{:,}".format(row.samples_kept) if row.batch else none_ }}</td>

@@ -134,7 +134,7 @@ class Progress:
             return ""
         name = execution.started.name
         if isinstance(event, Metric):
-            execution.row = _row(event)
+            execution.row = row(event)
             if self._live or event.time.timestamp() - execution.shown < QUIET_SECONDS:
                 return ""
             execution.shown = event.time.timestamp()
@@ -176,7 +176,7 @@ class Progress:
         return f"[{max(0.0, (time - self._began).total_seconds()):6.1f} s] "
 
 
-def _row(event: Metric) -> str:
+def row(event: Metric) -> str:
     """A row of metrics in words, such as ``epoch 12/40  validation_loss 0.41``."""
     series, values = event.series, event.values
     shown = _SHOWN.get(series, tuple(values)[:KEY_METRICS])

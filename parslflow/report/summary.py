@@ -41,6 +41,7 @@ class IterationRow:
         batch: name of the file that it wrote; empty where there is none.
         losses: by network.
         baselines: losses of the plain regressions on the same training set, by name.
+        diverged: why a network's training was rejected, by network.
     """
 
     iteration: int
@@ -49,6 +50,7 @@ class IterationRow:
     batch: str
     losses: dict[str, Losses]
     baselines: dict[str, Losses] = field(default_factory=dict)
+    diverged: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,10 @@ def _training(summary: Summary) -> str:
                 )
             )
             before[network] = losses.test
+        for network in iteration.diverged:
+            number = str(iteration.iteration)
+            last = _loss(before.get(network, math.nan))
+            rows.append((number, network, NONE, NONE, last, NONE, "diverged"))
         for name, losses in iteration.baselines.items():
             rows.append(
                 (
@@ -239,7 +245,8 @@ def _training(summary: Summary) -> str:
             )
             before[name] = losses.test
     header = ("iteration", "network", "train", "validation", "test before", "test after", "enough")
-    return _table("Training (loss)", header, rows, left=(1,)) if rows else ""
+    reasons = [reason for row in summary.iterations for reason in row.diverged.values()]
+    return "\n".join([_table("Training (loss)", header, rows, left=(1,)), *reasons]) if rows else ""
 
 
 def _controls(summary: Summary) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from collections.abc import Iterable
 
 from parslflow.errors import ParslflowError
@@ -14,14 +15,16 @@ class Arrivals:
     Args:
         run: The run's name, with which the names of its data sets begin.
         list_name: The list that its ranks append to, for messages.
+        kept: Stamps of times that are done with already.
     """
 
-    def __init__(self, run: str, list_name: str) -> None:
+    def __init__(self, run: str, list_name: str, kept: Collection[str] = ()) -> None:
         self._run = run
         self._list = list_name
         self._name = re.compile(rf"{re.escape(run)}_(\d{{7,}}\.\d{{5}})_(\d{{6,}})")
         self._waiting: dict[str, dict[int, str]] = {}
-        self._taken: set[str] = set()
+        self._taken = set(kept)
+        self._released = set(kept)
         self.ended = False
         """Whether the marker of the run's end has come."""
 
@@ -30,16 +33,21 @@ class Arrivals:
         """The name of the data set that marks the run's end."""
         return f"{self._run}_end"
 
+    def includes(self, name: str) -> bool:
+        """Whether a data set is of this run."""
+        return name == self.end_marker or self._name.fullmatch(name) is not None
+
     @property
     def times(self) -> int:
-        """How many whole times were taken."""
+        """How many whole times were taken, those of before included."""
         return len(self._taken)
 
     def add(self, names: Iterable[str]) -> list[str]:
         """Sort in what was on the list.
 
         Returns:
-            Tiles of times that were taken already, which nobody needs.
+            Tiles of times that are done with already, which nobody needs. Those of a time that was
+            taken and is not done with go with it.
 
         Raises:
             ParslflowError: One is no tile of this run.
@@ -49,9 +57,9 @@ class Arrivals:
             match = self._name.fullmatch(name)
             if match is not None:
                 stamp, rank = match.groups()
-                if stamp in self._taken:
+                if stamp in self._released:
                     late.append(name)
-                else:
+                elif stamp not in self._taken:
                     self._waiting.setdefault(stamp, {})[int(rank)] = name
             elif name == self.end_marker:
                 self.ended = True
@@ -61,6 +69,10 @@ class Arrivals:
                     f"'{self._run}': give each run a list of its own."
                 )
         return late
+
+    def release(self, stamp: str) -> None:
+        """A time that was taken is done with; any thread may say so."""
+        self._released.add(stamp)
 
     def any(self) -> str | None:
         """A tile that waits for its time to be whole, if there is one."""
@@ -77,7 +89,7 @@ class Arrivals:
 
         Args:
             ranks: How many ranks there are.
-            sent: How many times each of them has sent.
+            sent: How many times each of them has sent, over all starts of the run.
 
         Raises:
             ParslflowError: A time is incomplete, or never came.

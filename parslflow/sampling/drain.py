@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,8 +46,9 @@ class Drain:
     """Iterates over the model times of a run as they become whole, until the run has ended.
 
     Give each back with `release`: its data sets are then deleted, so that the store holds only what
-    is not sampled yet. A tile that comes twice is taken once. Use it in a ``with`` block, at whose
-    end the last are deleted.
+    is not sampled yet. A tile that comes twice is taken once. What another drain had taken off the
+    list and not given back is taken too. Use it in a ``with`` block, at whose end the last are
+    deleted, and with them the marker of the run's end.
 
     Args:
         store: The store that the simulation sends to.
@@ -54,6 +56,7 @@ class Drain:
         run: The run's name, with which the names of its data sets begin.
         fields: The tensors of each tile to fetch.
         time_limit_s: How long nothing new may come before the simulation is taken for stuck.
+        kept: Stamps of times that are done with already: their tiles are deleted.
     """
 
     def __init__(
@@ -63,13 +66,14 @@ class Drain:
         run: str,
         fields: Sequence[str],
         time_limit_s: float,
+        kept: Collection[str] = (),
     ) -> None:
         self._store = store
         self._list = list_name
         self._run = run
         self._fields = tuple(fields)
         self._time_limit_s = time_limit_s
-        self._arrivals = Arrivals(run, list_name)
+        self._arrivals = Arrivals(run, list_name, kept)
         self._ranks: int | None = None
         self._replies = Replies()
         self._used: queue.SimpleQueue[Command] = queue.SimpleQueue()
@@ -87,19 +91,24 @@ class Drain:
             self._pipelines = Pipelines(self._store)
             self._pipelines.execute(deletions)
             self._pipelines.close()
+        if kind is None and self._arrivals.ended:
+            self._store.delete_datasets([self._arrivals.end_marker])
 
     def close(self) -> None:
         """End the iteration, which may be another thread's, within moments."""
         self._closing.set()
         self._pipelines.interrupt()
 
-    def release(self, names: Sequence[str], tensors: Sequence[bytes | None]) -> None:
+    def release(self, stamp: str, names: Sequence[str], tensors: Sequence[bytes | None]) -> None:
         """Have the data sets of a time deleted that is done with.
 
         Args:
-            names: The data sets.
+            stamp: The time.
+            names: Its data sets.
             tensors: For each of them the blob of the names of its tensors.
         """
+        # Until now a tile that is sent again is left where it is: its time might not be safe yet.
+        self._arrivals.release(stamp)
         known: dict[bytes | None, tuple[str, ...]] = {None: self._fields}
         for name, blob in zip(names, tensors, strict=True):
             if blob is not None and blob not in known:
@@ -117,8 +126,10 @@ class Drain:
         """
         pause = SHORTEST_PAUSE_S
         last = time.monotonic()
-        while not self._arrivals.ended and not self._closing.is_set():
-            names = self._store.drain_list(self._list)
+        left = self._left_behind()
+        while not self._closing.is_set() and not self._has_ended():
+            names = left + self._store.drain_list(self._list)
+            left = []
             if names:
                 # Sent again after their time was used and deleted.
                 self._store.delete_datasets(self._arrivals.add(names))
@@ -144,8 +155,6 @@ class Drain:
                 self._pipelines.execute(self._deletions())
                 self._closing.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
-        if self._arrivals.ended:
-            self._check_end()
 
     def _request(self, tiles: list[str]) -> list[str]:
         """Ask for a whole time, and have those deleted that were given back.
@@ -171,17 +180,44 @@ class Drain:
             self._ranks = self._number(name, "ranks")
         return self._ranks
 
-    def _check_end(self) -> None:
-        """Check that all has come: the marker is appended after the last tile of every rank."""
+    def _left_behind(self) -> list[str]:
+        """What is in the store already, on the list or not: another drain may have taken it off.
+
+        A simulation that died before this is run again, or nobody waits for its samples.
+        """
         marker = self._arrivals.end_marker
+        found = self._store.find_datasets(f"{self._run}_")
+        names = [name for name in found if self._arrivals.includes(name)]
+        if marker in names and self._number(marker, "status") != 0:
+            self._store.delete_datasets([marker])
+            names.remove(marker)
+        return names
+
+    def _has_ended(self) -> bool:
+        """Whether the marker of the end has come, which is appended after the last tile.
+
+        Raises:
+            ParslflowError: The simulation died, or not all has come.
+        """
+        if not self._arrivals.ended:
+            return False
+        marker = self._arrivals.end_marker
+        if not self._store.dataset_exists(marker):
+            # The simulation has begun again since.
+            self._arrivals.ended = False
+            return False
         status, times = self._number(marker, "status"), self._number(marker, "times")
-        self._store.delete_datasets([marker])
-        if status != 0:
-            raise ParslflowError(
-                f"The simulation of the run '{self._run}' died while it was sampled, see its "
-                "folder for why."
-            )
-        self._arrivals.check_end(self._number_of_ranks(), times)
+        try:
+            if status != 0:
+                raise ParslflowError(
+                    f"The simulation of the run '{self._run}' died while it was sampled, see its "
+                    "folder for why."
+                )
+            self._arrivals.check_end(self._number_of_ranks(), times)
+        except ParslflowError:
+            self._store.delete_datasets([marker])
+            raise
+        return True
 
     def _number(self, dataset: str, key: str) -> int:
         """A whole number of a data set's metadata.

@@ -8,15 +8,20 @@ from pydantic import PositiveInt
 
 from parslflow.errors import ParslflowError
 from parslflow.learning.clusters import Clusters
+from parslflow.provenance import events
 from parslflow.records import Artifact
 from parslflow.records import Inputs
 from parslflow.records import Record
 from parslflow.records import Report
+from parslflow.records import Value
 from parslflow.sampling.ahead import Ahead
 from parslflow.sampling.assembly import Assembly
-from parslflow.sampling.batch import new_batch
+from parslflow.sampling.batch import write_batch
 from parslflow.sampling.drain import Drain
 from parslflow.sampling.features import FIELDS
+from parslflow.sampling.kept import Kept
+from parslflow.sampling.kept import kept_path
+from parslflow.sampling.kept import open_kept
 from parslflow.sampling.selection import Selection
 from parslflow.store.client import StoreClient
 from parslflow.store.stream import Stream
@@ -51,6 +56,8 @@ def sample(inputs: SampleInputs, report: Report) -> Record:
     Ends when the simulation has said that it ended and all its times are sampled. Memory holds the
     replies of one time, the fields of two, and the samples of a chunk of the file.
 
+    What an earlier sampler of the same simulation kept before it was killed is not sampled again.
+
     Raises:
         UsageError: The clusters file is unusable, or was made on another grid.
         ParslflowError: The simulation died, is stuck, or left a time incomplete; or a tile is
@@ -58,35 +65,12 @@ def sample(inputs: SampleInputs, report: Report) -> Record:
     """
     clusters = Clusters.load(inputs.clusters)
     stream = Stream.load(inputs.stream, inputs.time_limit_s)
-    assembly = Assembly(clusters.mke, inputs.clusters, IN_FLIGHT, inputs.threads)
-    selection = Selection(clusters, stream.run, inputs.threads)
-    seen = 0
-    with (
-        StoreClient.from_address_file(inputs.address_file) as store,
-        new_batch(inputs.output, stream.run) as batch,
-        Drain(store, stream.list, stream.run, FIELDS, inputs.time_limit_s) as drain,
-        Ahead(assembly.each(drain), IN_FLIGHT, drain.close) as times,
-    ):
-        for fields in times:
-            samples, seen_now = selection.of(fields)
-            batch.append(fields.stamp, samples)
-            drain.release(fields.names, fields.tensors)
-            seen += seen_now
-            report("time", day=fields.day, times=batch.times, seen=seen, kept=len(batch))
-        if not batch.times:
-            raise ParslflowError(
-                f"The run '{stream.run}' ended without sending any time: let it run for at least "
-                "one interval of its stream."
-            )
-        batch.describe(
-            {
-                "clusters": clusters.id,
-                "run": stream.run,
-                "times": batch.times,
-                "filter_scale": clusters.filter_scale,
-            }
-        )
-        metrics = {"times": batch.times, "seen": seen, "kept": len(batch)}
+    about = {"run": stream.run, "stream": stream.inputs, "clusters": clusters.id}
+    with open_kept(kept_path(inputs.output), about) as kept:
+        if not kept.batch:
+            _sample(inputs, clusters, stream, kept, report)
+            kept.finish(events.sha256(inputs.output))
+        metrics: dict[str, Value] = {"times": kept.times, "seen": kept.seen, "kept": len(kept)}
     return Record(
         read=(Artifact(inputs.stream, "dataset"), Artifact(inputs.clusters, "dataset")),
         wrote=(
@@ -96,5 +80,35 @@ def sample(inputs: SampleInputs, report: Report) -> Record:
                 {"clusters": clusters.id, "run": stream.run, "samples": metrics["kept"]},
             ),
         ),
-        metrics=dict(metrics),
+        metrics=metrics,
     )
+
+
+def _sample(
+    inputs: SampleInputs, clusters: Clusters, stream: Stream, kept: Kept, report: Report
+) -> None:
+    """Write the batch of what was kept already and of what comes."""
+    assembly = Assembly(clusters.mke, inputs.clusters, IN_FLIGHT, inputs.threads)
+    selection = Selection(clusters, stream.run, inputs.threads)
+    with (
+        StoreClient.from_address_file(inputs.address_file) as store,
+        Drain(store, stream.list, stream.run, FIELDS, inputs.time_limit_s, kept.stamps) as drain,
+        Ahead(assembly.each(drain), IN_FLIGHT, drain.close) as times,
+    ):
+        for fields in times:
+            samples, seen = selection.of(fields)
+            kept.append(fields.stamp, samples, seen)
+            drain.release(fields.stamp, fields.names, fields.tensors)
+            report("time", day=fields.day, times=kept.times, seen=kept.seen, kept=len(kept))
+        if not kept.times:
+            raise ParslflowError(
+                f"The run '{stream.run}' ended without sending any time: let it run for at least "
+                "one interval of its stream."
+            )
+        attributes: dict[str, Value] = {
+            "clusters": clusters.id,
+            "run": stream.run,
+            "times": kept.times,
+            "filter_scale": clusters.filter_scale,
+        }
+        write_batch(inputs.output, stream.run, kept.in_order(), attributes)

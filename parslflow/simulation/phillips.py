@@ -25,18 +25,23 @@ from parslflow.records import Record
 from parslflow.records import Report
 from parslflow.records import Value
 from parslflow.rundir import atomic_path
+from parslflow.sampling.kept import is_batched
+from parslflow.sampling.kept import kept_stamps
+from parslflow.simulation import checkpoints
+from parslflow.simulation.checkpoints import DAILY
+from parslflow.simulation.checkpoints import RESTART
+from parslflow.simulation.checkpoints import Checkpoint
 from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
 from parslflow.store.stream import Stream
 from parslflow.store.wire import Dataset
+from parslflow.tether import tethered
 
 INFERENCE_LIBRARY = Path(sys.prefix) / "lib" / "libparslflow_inference.so"
 """What runs models in the simulation's process, as ``make build`` installs it."""
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "configs" / "inputs" / "phillips.nml"
 
-RESTART = "restart.nc"
-DAILY = "daily.nc"
 STREAM = "stream.json"
 
 _DAY = re.compile(r"^day\s+(\S+) of (\S+)((?: \S+=\S+)*)\s*$")
@@ -71,6 +76,8 @@ class SimulateInputs(Inputs):
     """The address of the store, if one is used, as its server publishes it."""
     stream: Stream | None = None
     """Where the tiles of each day go."""
+    kept: tuple[Path, ...] = ()
+    """Where samplers keep what they have of the tiles: others are sent again."""
     network: Network | None = None
     cache: Path | None = None
     """A folder in which the final state is kept by content of input and program, and looked for
@@ -80,46 +87,68 @@ class SimulateInputs(Inputs):
 def simulate(inputs: SimulateInputs, report: Report) -> Record:
     """Run the model to its end, reporting every model day as a row of the series ``day``.
 
+    It goes on from the last restart that an earlier run of the same inputs left on its way and
+    before which nothing is to be sent again.
+
     Raises:
         UsageError: the launch command, the program or what runs its network is not there.
         ParslflowError: the model stopped early; the message ends with its own last words.
     """
     inputs.folder.mkdir(parents=True, exist_ok=True)
+    with checkpoints.alone(inputs.folder) as held:
+        return _simulate(inputs, report, held)
+
+
+def _simulate(inputs: SimulateInputs, report: Report, held: int) -> Record:
+    """The same, alone in the folder as long as the descriptor ``held`` is open."""
+    key = _key(inputs)
+    sampled = None
+    if inputs.stream is not None:
+        sampled = frozenset().union(*(kept_stamps(path, key) for path in inputs.kept))
+    sampler_is_done = bool(inputs.kept) and all(is_batched(path, key) for path in inputs.kept)
+    begun = checkpoints.last(inputs.folder, key, sampled)
     input_file = inputs.folder / "input.nml"
     with atomic_path(input_file) as temporary:
-        temporary.write_text(inputs.namelist, encoding="utf-8")
+        temporary.write_text(_rest(inputs, begun), encoding="utf-8")
 
     for name in (RESTART, DAILY):
         # What an earlier attempt left may be one file with a version that is kept.
         (inputs.folder / name).unlink(missing_ok=True)
     if inputs.stream is not None:
-        inputs.stream.save(inputs.folder / STREAM)
+        stream = inputs.stream.model_copy(update={"inputs": key})
+        stream.save(inputs.folder / STREAM)
 
-    kept = inputs.cache / _key(inputs) / RESTART if inputs.cache is not None else None
-    if kept is not None and kept.is_file():
+    cached = inputs.cache / key / RESTART if inputs.cache is not None else None
+    if cached is not None and cached.is_file():
         with atomic_path(inputs.folder / RESTART) as temporary:
-            shutil.copyfile(kept, temporary)
-        last: dict[str, Value] = {"reused": str(kept.parent)}
+            shutil.copyfile(cached, temporary)
+        metrics: dict[str, Value] = {"reused": str(cached.parent)}
     else:
         try:
-            last = _run(inputs, input_file, report)
+            _forget_the_end(inputs)
+            metrics = _run(inputs, input_file, begun, report, held)
         except ParslflowError:
             _tell_the_sampler(inputs)
             raise
-        if kept is not None:
-            with atomic_path(kept) as temporary:
+        if cached is not None:
+            with atomic_path(cached) as temporary:
                 shutil.copyfile(inputs.folder / RESTART, temporary)
+    if sampler_is_done:
+        _take_back(inputs)
+    went_on_from = checkpoints.finish(inputs.folder, begun)
 
     read = [Artifact(input_file, "dataset")]
     if inputs.restart is not None:
         read.append(Artifact(inputs.restart, "dataset"))
+    if went_on_from is not None and begun is not None:
+        read.append(Artifact(went_on_from, "dataset", {"day": begun.days}))
     if inputs.network is not None:
         read.append(Artifact(inputs.network.script, "model"))
     outputs = (inputs.folder / name for name in (RESTART, DAILY, STREAM))
     return Record(
         read=tuple(read),
         wrote=tuple(Artifact(path, "dataset") for path in outputs if path.is_file()),
-        metrics=last,
+        metrics=metrics,
     )
 
 
@@ -148,35 +177,76 @@ def find_executable(name: str, beside: Path) -> Path:
     return Path(found).resolve()
 
 
-def _run(inputs: SimulateInputs, input_file: Path, report: Report) -> dict[str, Value]:
+def _rest(inputs: SimulateInputs, begun: Checkpoint | None) -> str:
+    """The input file for what is left of the run."""
+    if begun is None:
+        return inputs.namelist
+    text = inputs.namelist
+    left = float(_setting(text, "days")) - _days_before(inputs, begun)
+    return _set(_set(text, "days", repr(left)), "restart_in", f"'{begun.path}'")
+
+
+def _days_before(inputs: SimulateInputs, begun: Checkpoint | None) -> float:
+    """Days of the run that are behind the state that it goes on from."""
+    if begun is None:
+        return 0.0
+    return begun.days - (checkpoints.days(inputs.restart) if inputs.restart is not None else 0.0)
+
+
+def _setting(text: str, key: str) -> str:
+    """What a line of an input file gives a key.
+
+    Raises:
+        UsageError: there is no such line.
+    """
+    found = re.search(_line(key), text)
+    if found is None:
+        raise UsageError(f"the namelist has no line '{key} = …': give one.")
+    return found[2]
+
+
+def _set(text: str, key: str, value: str) -> str:
+    """The input file with another value of a key that it has."""
+    return re.sub(_line(key), lambda line: f"{line[1]}{value}", text)
+
+
+def _line(key: str) -> str:
+    """What matches the line of a key, in two parts: up to the value, and the value."""
+    return rf"(?m)^([ \t]*{key}[ \t]*=[ \t]*)(.*)$"
+
+
+def _run(
+    inputs: SimulateInputs, input_file: Path, begun: Checkpoint | None, report: Report, held: int
+) -> dict[str, Value]:
     """Start the ranks and follow their output; the last day's diagnostics."""
     launch = [part.replace("{ranks}", str(inputs.ranks)) for part in inputs.launch]
-    command = [*launch, str(inputs.executable), input_file.name]
+    if shutil.which(launch[0]) is None:
+        raise UsageError(
+            f"'{launch[0]}' cannot be started (there is no such program here): mend the site's "
+            "launch command."
+        )
+    # Ranks of a worker that was killed would go on writing where its successor writes.
+    command = tethered([*launch, str(inputs.executable), input_file.name])
     environment = (
         os.environ | inputs.environment | events.environment() | _store_environment(inputs)
     )
     if inputs.network is not None:
         environment |= _inference_environment(inputs.network)
     with (inputs.folder / "stderr.log").open("w+", encoding="utf-8") as errors:
-        try:
-            process = subprocess.Popen(
-                command,
-                cwd=inputs.folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
-        except OSError as error:
-            raise UsageError(
-                f"'{command[0]}' cannot be started ({error.strerror}): mend the site's launch "
-                "command."
-            ) from None
-        with process:
+        with subprocess.Popen(
+            command,
+            cwd=inputs.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            pass_fds=(held,),
+        ) as process:
             try:
                 assert process.stdout is not None  # noqa: S101  (it is a pipe)
-                last = _follow(process.stdout, inputs.folder / "stdout.log", report)
+                before = _days_before(inputs, begun)
+                last = _follow(process.stdout, inputs.folder / "stdout.log", before, report)
             except BaseException:
                 process.terminate()
                 raise
@@ -190,8 +260,8 @@ def _run(inputs: SimulateInputs, input_file: Path, report: Report) -> dict[str, 
     return last
 
 
-def _follow(lines: Iterable[str], log: Path, report: Report) -> dict[str, Value]:
-    """Copy the model's output to ``log`` and report its days."""
+def _follow(lines: Iterable[str], log: Path, before: float, report: Report) -> dict[str, Value]:
+    """Copy the model's output to ``log`` and report its days, which follow the ``before``."""
     last: dict[str, Value] = {}
     with log.open("w", encoding="utf-8") as copy:
         for line in lines:
@@ -202,7 +272,8 @@ def _follow(lines: Iterable[str], log: Path, report: Report) -> dict[str, Value]
                 continue
             pairs = (pair.split("=", 1) for pair in match[3].split())
             last = {key: float(value) for key, value in pairs}
-            report("day", day=float(match[1]), days=float(match[2]), **last)
+            day, days = before + float(match[1]), before + float(match[2])
+            report("day", day=day, days=days, **last)
     return last
 
 
@@ -238,6 +309,22 @@ def _inference_environment(network: Network) -> dict[str, str]:
     }
 
 
+def _forget_the_end(inputs: SimulateInputs) -> None:
+    """Delete the end marker of an earlier run, whose tiles this one goes on with."""
+    if inputs.stream is None or inputs.address_file is None:
+        return
+    with StoreClient.from_address_file(inputs.address_file) as store:
+        store.delete_datasets([f"{inputs.stream.run}_end"])
+
+
+def _take_back(inputs: SimulateInputs) -> None:
+    """Delete what was sent again, when the sampler had it and nobody waits for it."""
+    if inputs.stream is None or inputs.address_file is None:
+        return
+    with StoreClient.from_address_file(inputs.address_file) as store:
+        store.delete_datasets(store.drain_list(inputs.stream.list))
+
+
 def _tell_the_sampler(inputs: SimulateInputs) -> None:
     """Append the end marker that the dead simulation cannot append."""
     if inputs.stream is None or inputs.address_file is None:
@@ -248,10 +335,12 @@ def _tell_the_sampler(inputs: SimulateInputs) -> None:
 
 
 def _key(inputs: SimulateInputs) -> str:
-    """A name for the state that this program makes of this input, wherever its restart lies."""
+    """A name for what this program makes of this input, wherever its restart lies."""
     text = inputs.namelist
     if inputs.restart is not None:
         text = text.replace(str(inputs.restart), events.sha256(inputs.restart))
     digest = hashlib.sha256(text.encode())
     digest.update(inputs.executable.read_bytes())
+    if inputs.network is not None:
+        digest.update(events.sha256(inputs.network.script).encode())
     return digest.hexdigest()[:16]

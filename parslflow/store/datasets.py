@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import secrets
 import threading
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from parslflow.store.wire import Dataset
 from parslflow.store.wire import Metadata
 
 CLOSE_S = 1.0
+
+KEYS_AT_ONCE = 1000
 
 
 class DatasetCalls(TensorCalls):
@@ -97,6 +100,28 @@ class DatasetCalls(TensorCalls):
         key = wire.metadata_key(name)
         return bool(self._command(f"data set '{name}'", key, "HEXISTS", key, wire.COMPLETE))
 
+    def find_datasets(self, prefix: str) -> list[str]:
+        """The names of the data sets that begin with ``prefix`` and are there, whole.
+
+        It looks at every key of the store: for once in a while.
+        """
+        escaped = re.sub(r"([][*?\\])", r"\\\1", prefix)
+        pattern = wire.metadata_key(f"{escaped}*")
+
+        def work() -> list[str]:
+            keys = {
+                key.decode()
+                for server in self.shards.all()
+                for key in server.scan_iter(match=pattern, count=KEYS_AT_ONCE)
+            }
+            return sorted(wire.dataset_of_key(key) for key in keys)
+
+        names = self._call(f"data sets '{prefix}…'", work)
+        keys = [wire.metadata_key(name) for name in names]
+        commands = [["HEXISTS", key, wire.COMPLETE] for key in keys]
+        whole = self._pipelined(keys, commands, "data set", names)
+        return [name for name, there in zip(names, whole, strict=True) if there]
+
     def poll_dataset(self, name: str, time_limit_s: float) -> bool:
         """Wait until the data set is there: is it, after so many seconds at most?"""
         return self._poll(lambda: self.dataset_exists(name), time_limit_s)
@@ -128,14 +153,18 @@ class DatasetCalls(TensorCalls):
     def delete_datasets(self, names: Sequence[str]) -> None:
         """Delete data sets with their tensors. One that is not there is no error."""
         metadata = [wire.metadata_key(name) for name in names]
-        commands = [["HGET", key, wire.TENSOR_NAMES] for key in metadata]
-        blobs = self._pipelined(metadata, commands, "data set", names)
+        commands = [["HMGET", key, wire.TENSOR_NAMES, wire.COMPLETE] for key in metadata]
+        replies = self._pipelined(metadata, commands, "data set", names)
         # One that is put again between the two steps stays whole: it is on a list, so whoever
         # takes it from there deletes it.
-        found = [(name, blob) for name, blob in zip(names, blobs, strict=True) if blob is not None]
+        found = [
+            (name, wire.tensor_names(name, blob) if blob is not None else [])
+            for name, (blob, complete) in zip(names, replies, strict=True)
+            if blob is not None or complete is not None
+        ]
         self._pipelined(
             [wire.metadata_key(name) for name, _ in found],
-            [["DEL", *wire.keys(name, wire.tensor_names(name, blob))] for name, blob in found],
+            [["DEL", *wire.keys(name, tensors)] for name, tensors in found],
             "data set",
             [name for name, _ in found],
         )

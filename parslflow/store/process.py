@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from parslflow.errors import ParslflowError
+from parslflow.tether import tethered
 
 STOP_S = 10.0
-
-# Asks the kernel to end the server with the thread that started it, then becomes the server. A
-# program of its own, since code between fork and exec is not safe in a process with threads.
-_BECOME_SERVER = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-if os.getppid() == int(sys.argv[1]):
-    os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class ServerProcess:
@@ -38,7 +29,7 @@ class ServerProcess:
         self._log = log
         command = [str(binary), "-"]
         if not alone:
-            command = [sys.executable, "-I", "-S", "-c", _BECOME_SERVER, str(os.getpid()), *command]
+            command = tethered(command)
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,

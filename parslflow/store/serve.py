@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import select
 import time
 from collections.abc import Callable
@@ -52,7 +53,9 @@ class ServeInputs(Inputs):
         password: Whether a port asks for a password.
         running: A store that is running already; nothing is started then.
         stop_file: The server is stopped when this file appears...
-        owner_pid: ... or when this process of the same machine has gone.
+        owner_pid: ... or when this process has gone. On another machine the store ends with its
+            worker, which ends when it hears no more of the driver.
+        owner_host: The machine of that process.
     """
 
     folder: Path
@@ -64,6 +67,7 @@ class ServeInputs(Inputs):
     running: Address | None = None
     stop_file: Path
     owner_pid: int | None = None
+    owner_host: str = ""
 
 
 def serve(inputs: ServeInputs, report: Report) -> Record:
@@ -73,7 +77,8 @@ def serve(inputs: ServeInputs, report: Report) -> Record:
         ParslflowError: The server did not start or ended by itself, or the running one is no store.
     """
     started = time.monotonic()
-    with _server(inputs) as server, _watch(inputs.owner_pid) as owner_ends_within:
+    owner = inputs.owner_pid if inputs.owner_host == platform.node() else None
+    with _server(inputs) as server, _watch(owner) as owner_ends_within:
         report("store", address=server.address)
         while not inputs.stop_file.exists() and not owner_ends_within(POLL_S):
             server.check()

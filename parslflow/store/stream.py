@@ -23,6 +23,8 @@ class Stream(Inputs):
     """The list in the store that every rank appends its data sets to."""
     run: str
     """The name of the simulation's run, with which the names of its data sets begin."""
+    inputs: str = ""
+    """Stands for all that decides what the simulation sends; there once it has started."""
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""

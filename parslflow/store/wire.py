@@ -102,6 +102,11 @@ def metadata_key(dataset: str) -> str:
     return f"{{{dataset}}}.meta"
 
 
+def dataset_of_key(metadata_key: str) -> str:
+    """The name of the data set that a metadata hash's key belongs to."""
+    return metadata_key.removeprefix("{").removesuffix("}.meta")
+
+
 def tensor_key(dataset: str, tensor: str) -> str:
     """The key of one of a data set's tensors."""
     return f"{{{dataset}}}.{tensor}"

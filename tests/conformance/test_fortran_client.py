@@ -79,7 +79,8 @@ def test_ranks_of_a_simulation(
     client = smartredis.Client(logger_name="tests")
     client.set_model_from_file("rows", str(model), "TORCH", "CPU")
     program = stock_fortran.program(PROGRAMS / "stock_ranks.f90", "mpifort")
-    mpi = [f"{name}={value}" for name, value in sites.load("local", tmp_path).environment.items()]
+    local = sites.load(sites.Choice("local"), tmp_path)
+    mpi = [f"{name}={value}" for name, value in local.environment.items()]
     run("env", *mpi, "mpiexec", "-n", str(RANKS), program, str(DAYS))
     tiles = [smartredis.Dataset.from_pybind(one) for one in client.get_datasets_from_list("tiles")]
     names = {f"tile-{day}-{rank}" for day in range(1, DAYS + 1) for rank in range(RANKS)}

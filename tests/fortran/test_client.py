@@ -435,7 +435,7 @@ def test_all_ranks_of_a_simulation_at_once(
     store: StoreClient, program: Callable[..., Path], tmp_path: Path
 ) -> None:
     ranks, days = 3, 5
-    mpi = sites.load("local", tmp_path).environment
+    mpi = sites.load(sites.Choice("local"), tmp_path).environment
     assignments = [f"{name}={value}" for name, value in mpi.items()]
     run(
         store.address,

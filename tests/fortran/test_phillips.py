@@ -201,6 +201,8 @@ GRID = "&domain nx=24 ny=32 dx=5e4 /\n"
         (1, "&domain nx=24\n&time dt=900. /", ["input.nml", "&domain", "slash"]),
         (1, "&time dt=1000. /", ["dt", "86400"]),
         (1, "&time days=-1. /", ["days"]),
+        (1, "&time restart_interval_days=-1. /", ["restart_interval_days", "or 0"]),
+        (1, "&time restart_interval_days=1.0001 /", ["restart_interval_days", "whole"]),
         (1, "&physics coriolis=0. beta=0. /", ["coriolis", "infinite"]),
         (1, "&physics viscosity='laplacian' /", ["viscosity", "smagorinsky"]),
         (1, "&meke alpha_eady=-1. /", ["alphas"]),

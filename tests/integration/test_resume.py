@@ -75,6 +75,10 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 
 @pytest.fixture(scope="module")
 def resumed(killed: RunDir) -> RunDir:
+    answer = parslflow("status", killed.root)
+    assert "none is at work" in answer.stdout
+    begins = answer.stdout.partition("'parslflow resume' begins with ")[2]
+    assert begins.startswith("generate-1, sample-1")
     answer = parslflow("resume", killed.root)
     for name in ("spinup-high-15x20", "spinup-high", "base", "prepare", "train-EKE-ResNet-0"):
         assert f"{name}  started" not in answer.stdout
@@ -95,6 +99,7 @@ def test_a_killed_run_goes_on_without_doing_anything_twice(resumed: RunDir) -> N
 
 
 def test_a_run_that_is_done_does_nothing_but_deploy(resumed: RunDir) -> None:
+    assert "nothing is left to do" in parslflow("status", resumed.root).stdout
     before = executions(resumed)
     parslflow("resume", resumed.root)
     again = executions(resumed) - before

@@ -22,43 +22,9 @@ from parslflow.learning.training import train
 from parslflow.records import Value
 
 from .conftest import Prepared
+from .conftest import train_inputs
 from .synthetic import make_samples
 from .synthetic import silent
-
-
-@pytest.fixture(scope="module")
-def learnable(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A training set whose EKE is a function of the features, all its parts alike."""
-    path = tmp_path_factory.mktemp("learnable") / "training.h5"
-    clusters = Clusters.load(prepared.clusters_file)
-    samples = make_samples(2000)
-    split = np.searchsorted([1400, 1600, 1800], np.arange(2000), side="right").astype(np.int8)
-    write_training_set(path, TrainingSet(samples, split, clusters.id), {})
-    return path
-
-
-def train_inputs(
-    folder: Path,
-    prepared: Prepared,
-    training_set: Path,
-    network: NetworkName = "EKE-ResNet",
-    start_from: Path | None = None,
-    **settings: float | str,
-) -> TrainInputs:
-    values = {"epochs": 8, "batch_size": 64, "learning_rate": 5e-3, **settings}
-    return TrainInputs(
-        network=network,
-        iteration=0,
-        training_set=training_set,
-        clusters_file=prepared.clusters_file,
-        start_from=start_from,
-        settings=TrainingSettings.model_validate(values),
-        seed=4,
-        threads=1,
-        device="cpu",
-        weights=folder / "weights.pt",
-        script=folder / "script.pt",
-    )
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -154,7 +154,7 @@ class _Loop:
         losses = {
             version: loss
             for version, loss in LOSSES.items()
-            if workflow.iteration_of(version) <= iteration
+            if int(version.rpartition("-")[2]) <= iteration
         }
         decision = workflow.decide(iteration, losses, threshold=0.6)
         with self._execution("evaluate", f"evaluate-{iteration}", iteration=iteration) as run:

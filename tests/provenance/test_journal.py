@@ -5,12 +5,17 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from parslflow.provenance import events
 from parslflow.provenance.journal import Follower
 from parslflow.provenance.journal import files
 from parslflow.provenance.journal import has_ended
 from parslflow.provenance.journal import read_checked
+from parslflow.provenance.journal import read_ends
 from parslflow.provenance.journal import read_execution
 from parslflow.provenance.journal import read_file
 from parslflow.provenance.schema import Ended
@@ -71,6 +76,36 @@ def test_the_end_is_found_behind_much_else(path: Path) -> None:
     assert has_ended([long])
     long.write_bytes(b"")
     assert not has_ended([long])
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.integers(0, 40), length=st.integers(0, 3000), cut=st.integers(0, 300))
+def test_both_ends_of_a_file_are_read_however_long_it_is(
+    path: Path, rows: int, length: int, cut: int
+) -> None:
+    with events.execution(path.parent, pipeline="p", context="c", name="long") as run:
+        for _ in range(rows):
+            run.metric("s", {"text": "x" * length})
+        run.result({"y": 2})
+    long = path.parent / f"{run.id}.jsonl"
+    long.write_bytes(long.read_bytes()[: long.stat().st_size - cut])
+    every, _ = read_checked(long)
+    found = read_ends(long)
+    assert found[0] == every[0]
+    # The last of them follow, without a gap, and the last two lines in any case.
+    last = found[1:]
+    assert last == every[len(every) - len(last) :]
+    assert len(last) >= min(2, len(every) - 1)
+    assert len(found) == len(every) or sum(len(str(event)) for event in last) > 8000
+
+
+def test_a_file_without_a_start_has_no_ends(path: Path) -> None:
+    path.write_bytes(path.read_bytes().split(b"\n", 1)[1])
+    assert read_ends(path) == []
+    path.write_bytes(b"")
+    assert read_ends(path) == []
+    path.write_bytes(b'{"schema": 2, "event": "star')
+    assert read_ends(path) == []
 
 
 def write_part(journal: Path, execution: str, part: str, status: str | None, cpu: float) -> None:

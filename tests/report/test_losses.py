@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,46 @@ def test_failed_unfinished_and_other_executions_do_not_count(tmp_path: Path) -> 
     assert list(histories) == ["A"]
     np.testing.assert_array_equal(histories["A"].train, [1])
     np.testing.assert_array_equal(histories["A"].test, [3])
+
+
+def train_part(journal: Path, epochs: range, loss: float, inputs: str, *, completed: bool) -> None:
+    """A training of four epochs that went on from a checkpoint, and was stopped or not."""
+    with (
+        suppress(KeyboardInterrupt),
+        events.execution(
+            journal,
+            pipeline="demo",
+            context="train",
+            name="train-A-0",
+            properties={"network": "A", "iteration": 0, "inputs": inputs},
+        ) as run,
+    ):
+        for epoch in epochs:
+            row = {"epoch": epoch, "epochs": 4, "train_loss": loss, "validation_loss": loss + epoch}
+            run.metric("epoch", row)
+        if not completed:
+            raise KeyboardInterrupt
+        run.result({"test_loss": loss})
+
+
+def test_a_training_that_was_stopped_is_whole(tmp_path: Path) -> None:
+    train_part(tmp_path, range(1, 5), 9.0, "other", completed=True)
+    # The last epoch that was logged is after the checkpoint, so it was trained again.
+    train_part(tmp_path, range(1, 3), 1.0, "same", completed=False)
+    train_part(tmp_path, range(2, 4), 2.0, "same", completed=False)
+    train_part(tmp_path, range(3, 5), 3.0, "same", completed=True)
+    train_part(tmp_path, range(1, 2), 9.0, "same", completed=False)
+    history = read_losses(tmp_path)["A"]
+    np.testing.assert_array_equal(history.train, [1, 2, 3, 3])
+    np.testing.assert_array_equal(history.validation, [2, 4, 6, 7])
+    np.testing.assert_array_equal(history.ends, [4])
+    np.testing.assert_array_equal(history.test, [3])
+
+
+def test_a_training_from_the_beginning_has_no_epochs_of_a_longer_one(tmp_path: Path) -> None:
+    train_part(tmp_path, range(1, 5), 1.0, "same", completed=False)
+    train_part(tmp_path, range(1, 3), 2.0, "same", completed=True)
+    np.testing.assert_array_equal(read_losses(tmp_path)["A"].train, [2, 2])
 
 
 def test_a_journal_without_a_completed_training_is_named(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ SUMMARY = {
                 "EKE-Bottleneck": {"train": 0.125, "validation": None, "test": 0.75},
             },
             "baselines": {"linear": {"train": 0.5, "validation": 0.5, "test": 0.25}},
+            "diverged": {"EKE-Other": 'lower "rate" <&'},
         }
     ],
     "chosen": "EKE-ResNet-0",
@@ -92,6 +93,7 @@ def test_the_page_shows_all_that_the_report_has(tmp_path: Path) -> None:
     assert rows[1:] == [
         ["0", "EKE-ResNet", "1,234", "0.250", "0.375", "0.500"],
         ["0", "EKE-Bottleneck", "1,234", "0.125", "-", "0.750"],
+        ["0", "EKE-Other", "1,234", "diverged"],
         # Never deployed, so never marked, however small its loss.
         ["0", "linear", "1,234", "0.500", "0.500", "0.250"],
         ["network", "rows", "seeds", "validation", "test"],
@@ -99,8 +101,9 @@ def test_the_page_shows_all_that_the_report_has(tmp_path: Path) -> None:
         list(HEADER),
         *([name, "3", "90", *cells] for name, cells in ZONAL.items()),
     ]
+    assert [row.get("title") for row in root.iter("tr") if row.get("title")] == ['lower "rate" <&']
     assert "Phillips-Low-MEKE is closer to Phillips-High than Phillips-Low-ML-EKE" in text
-    assert [row.get("class") for row in root.iter("tr")] == [None, "enough", *[None] * 8]
+    assert [row.get("class") for row in root.iter("tr")] == [None, "enough", *[None] * 9]
     assert [image.attrib["src"] for image in root.iter("img")] == ["vorticity.png", "losses.png"]
     (graph,) = root.iter("{http://www.w3.org/2000/svg}svg")
     assert "train × 48" in "".join(graph.itertext())

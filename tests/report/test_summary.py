@@ -162,3 +162,16 @@ def test_the_summary_is_read_back() -> None:
     assert to_text(found) == to_text(SUMMARY)
     assert math.isnan(found.iterations[0].losses["EKE-Bottleneck"].test)
     assert found.iterations[1] == SUMMARY.iterations[1]
+
+
+def test_a_network_that_diverged_is_told_of() -> None:
+    reason = "EKE-Bottleneck diverged on training-1.h5 in epoch 3: lower 'learning_rate' = 5.0."
+    first, second = SUMMARY.iterations
+    losses = {"EKE-ResNet": Losses(0.31, 0.35, 0.9)}
+    row = replace(second, losses=losses, diverged={"EKE-Bottleneck": reason})
+    summary = replace(SUMMARY, iterations=[first, row])
+    text = to_text(summary)
+    [line] = [line for line in text.splitlines() if line.endswith("diverged")]
+    assert line.split() == ["1", "EKE-Bottleneck", "-", "-", "-", "-", "diverged"]
+    assert reason in text
+    assert from_json(to_json(summary)).iterations[1].diverged == {"EKE-Bottleneck": reason}

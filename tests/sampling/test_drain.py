@@ -87,7 +87,7 @@ def drained(store: StoreClient, time_limit_s: float = 5.0) -> list[float]:
 
 def give_back(times: Drain, model_time: ModelTime) -> None:
     blob = wire.encode_field(".tensor_names", ["h", "unused"])
-    times.release(model_time.names, [blob] * RANKS)
+    times.release(model_time.stamp, model_time.names, [blob] * RANKS)
 
 
 @settings(
@@ -142,13 +142,13 @@ def test_a_time_is_deleted_once_it_is_given_back(store: StoreClient) -> None:
 def test_a_data_set_without_tensor_names_is_deleted_too(store: StoreClient) -> None:
     put(store, 0, 1)
     with drain(store) as times:
-        times.release([name(0, 1)], [None])
+        times.release("0000001.00000", [name(0, 1)], [None])
     assert present(store) == [b"tiles", f"{{{name(0, 1)}}}.unused".encode()]
 
 
 def test_a_damaged_list_of_tensors_is_told(store: StoreClient) -> None:
     with drain(store) as times, pytest.raises(ParslflowError, match="are not strings"):
-        times.release([name(0, 1)], [wire.encode_field("x", 3)])
+        times.release("0000001.00000", [name(0, 1)], [wire.encode_field("x", 3)])
 
 
 def test_closing_ends_a_wait_at_once(store: StoreClient) -> None:
@@ -218,9 +218,102 @@ def test_a_time_that_never_came_is_missed(store: StoreClient) -> None:
 
 def test_a_simulation_that_died_ends_the_drain(store: StoreClient) -> None:
     put(store, 0, 1)
-    store.put_dataset(Dataset("high-1_end", metadata={"times": [0], "status": [1]}), list="tiles")
+    died = threading.Timer(0.3, end, (store, 0, 1))
+    died.start()
     with pytest.raises(ParslflowError, match=r"run 'high-1' died while it was sampled"):
         drained(store)
+    died.join()
+
+
+def test_a_simulation_that_had_died_before_is_waited_for(store: StoreClient) -> None:
+    """It is run again, and what it sends again is taken once."""
+    for rank in range(RANKS - 1):
+        put(store, rank, 1)
+    end(store, 0, status=1)
+    again = threading.Timer(
+        0.3, send, (store, [(rank, day) for day in (1, 2) for rank in range(RANKS)], 2)
+    )
+    again.start()
+    assert drained(store) == [1, 2]
+    again.join()
+    assert present(store) == []
+
+
+def test_an_end_that_is_taken_back_is_none(store: StoreClient) -> None:
+    with drain(store) as times:
+        iterator = iter(times)
+        for rank in range(RANKS):
+            put(store, rank, 1)
+        end(store, 1)
+        give_back(times, next(iterator))
+        # The simulation begins again before the drain has looked at the marker.
+        store.delete_datasets(["high-1_end"])
+        again = threading.Timer(0.3, send, (store, [(rank, 2) for rank in range(RANKS)], 2))
+        again.start()
+        second = next(iterator)
+        assert check(second) == 2
+        give_back(times, second)
+        assert list(iterator) == []
+        again.join()
+    assert present(store) == []
+
+
+@settings(
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data(), days=st.integers(1, 5))
+def test_a_drain_goes_on_where_another_one_was_killed(
+    store: StoreClient, data: st.DataObject, days: int
+) -> None:
+    tiles = [(rank, day) for rank in range(RANKS) for day in range(days)]
+    order = data.draw(st.permutations(tiles))
+    split = data.draw(st.integers(0, len(order)))
+    store.connection.flushdb()
+    for tile in order[:split]:
+        put(store, *tile)
+    kept = []
+    # It is not left: nothing that its end does is done.
+    first = Drain(store, "tiles", "high-1", ["h"], 5.0)
+    whole = {
+        day for day in range(days) if all((rank, day) in order[:split] for rank in range(RANKS))
+    }
+    times = iter(first)
+    for _ in range(data.draw(st.integers(0, len(whole)))):
+        model_time = next(times)
+        kept.append(model_time.stamp)
+        check(model_time)
+        if data.draw(st.booleans()):
+            give_back(first, model_time)
+    first._pipelines.close()
+
+    resent = data.draw(st.lists(st.sampled_from(tiles), max_size=6))
+    send(store, order[split:] + resent, days)
+    rest = []
+    with Drain(store, "tiles", "high-1", ["h"], 5.0, kept) as second:
+        for model_time in second:
+            rest.append(model_time.stamp)
+            check(model_time)
+            give_back(second, model_time)
+    assert sorted(kept + rest) == [f"{day:07d}.00000" for day in range(days)]
+    assert present(store) == []
+
+
+def test_a_tile_that_comes_again_stays_until_its_time_is_given_back(store: StoreClient) -> None:
+    for rank in range(RANKS):
+        put(store, rank, 1)
+    with drain(store) as times:
+        iterator = iter(times)
+        first = next(iterator)
+        for rank in range(RANKS):
+            put(store, rank, 1)
+            put(store, rank, 2)
+        second = next(iterator)
+        assert all(store.dataset_exists(tile) for tile in first.names)
+        end(store, 2)
+        give_back(times, first)
+        give_back(times, second)
+        assert list(iterator) == []
+    assert present(store) == []
 
 
 def test_a_simulation_that_is_stuck_ends_the_drain(store: StoreClient) -> None:

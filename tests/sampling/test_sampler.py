@@ -23,6 +23,8 @@ from parslflow.learning.samples import read_samples
 from parslflow.records import Record
 from parslflow.records import Value
 from parslflow.sampling.features import FIELDS
+from parslflow.sampling.kept import kept_path
+from parslflow.sampling.kept import kept_stamps
 from parslflow.sampling.sampler import SampleInputs
 from parslflow.sampling.sampler import sample
 from parslflow.store.client import StoreClient
@@ -274,7 +276,6 @@ def test_an_incomplete_time_leaves_no_batch(
     with pytest.raises(ParslflowError, match=r"no tile came from rank 4\."):
         sampled(store, stage, *tiles, end("high-1", 1))
     assert not stage.output.exists()
-    assert list(tmp_path.iterdir()) == [stage.stream]
 
 
 def test_a_dead_simulation_leaves_no_batch(
@@ -282,10 +283,51 @@ def test_a_dead_simulation_leaves_no_batch(
 ) -> None:
     stage = inputs(store_server, base, tmp_path)
     died = Dataset("high-1_end", metadata={"times": [0], "status": [1]})
+
+    def die(series: str, /, **values: Value) -> None:
+        store.put_dataset(died, list="tiles")
+
+    for rank in range(RANKS):
+        store.put_dataset(tile("high-1", rank, 1), list="tiles")
     with pytest.raises(ParslflowError, match="died while it was sampled"):
-        sampled(store, stage, *(tile("high-1", rank, 1) for rank in range(RANKS)), died)
+        sample(stage, die)
     assert not stage.output.exists()
-    assert list(tmp_path.iterdir()) == [stage.stream]
+
+
+def test_a_sampler_that_fails_goes_on_with_what_it_kept(
+    store: StoreClient, store_server: StoreServer, base: Base, tmp_path: Path
+) -> None:
+    tiles = [tile("high-1", rank, day) for day in range(4) for rank in range(RANKS)]
+    whole = inputs(store_server, base, tmp_path)
+    record = sampled(store, whole, *tiles, end("high-1", 4))
+    expected = read_samples(whole.output)
+
+    stage = whole.model_copy(update={"output": tmp_path / "again.h5"})
+    broken = tile("high-1", 2, 2)
+    broken.metadata = broken.metadata | {"isc": 2.5}
+    others = [one for one in tiles if one.name != broken.name]
+    with pytest.raises(ParslflowError, match="send a whole number"):
+        sampled(store, stage, *others, broken)
+    kept = kept_path(stage.output)
+    assert kept_stamps(kept, "") == {"0000000.00000", "0000001.00000"}
+    assert kept_stamps(kept, "another simulation") == set()
+
+    days: list[Value] = []
+
+    def report(series: str, /, **values: Value) -> None:
+        days.append(values["day"])
+
+    for one in (tile("high-1", 2, 2), end("high-1", 4)):
+        store.put_dataset(one, list="tiles")
+    again = sample(stage, report)
+    assert days == [2.0, 3.0]
+    assert again.metrics == record.metrics
+    assert stage.output.read_bytes() == whole.output.read_bytes()
+    np.testing.assert_array_equal(read_samples(stage.output).features, expected.features)
+    assert present(store) == []
+    # The simulation may run once more when all is sampled, but sends nothing that is new.
+    assert sample(stage, report).metrics == record.metrics
+    assert days == [2.0, 3.0]
 
 
 def test_a_run_without_a_time_is_an_error(

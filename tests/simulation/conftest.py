@@ -8,4 +8,4 @@ from parslflow import sites
 @pytest.fixture
 def mpi(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment that MPI ranks need on this machine."""
-    return sites.load("local", tmp_path_factory.mktemp("site")).environment
+    return sites.load(sites.Choice("local"), tmp_path_factory.mktemp("site")).environment

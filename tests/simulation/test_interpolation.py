@@ -137,6 +137,7 @@ VALUES: dict[str, str | float] = {
     "time_step": 1800.0,
     "days": 30.0,
     "restart": "",
+    "restart_interval": 0.0,
     "perturbation": 0.3,
     "meke": "prognostic",
     "daily": "",
@@ -169,7 +170,7 @@ def ignore(series: str, /, **values: Value) -> None:
 def restart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The end of a month on a coarse grid."""
     folder = tmp_path_factory.mktemp("coarse")
-    run(folder / "run", sites.load("local", folder).environment)
+    run(folder / "run", sites.load(sites.Choice("local"), folder).environment)
     return folder / "run" / "restart.nc"
 
 

@@ -21,6 +21,7 @@ VALUES: dict[str, str | float] = {
     "time_step": 900.0,
     "days": 2.0,
     "restart": "",
+    "restart_interval": 0.0,
     "perturbation": 1e-3,
     "meke": "none",
     "daily": "daily.nc",

@@ -360,3 +360,13 @@ def test_errors_have_a_class_and_a_code_that_survive_a_pickle(store: StoreClient
         assert type(copy) is kind
         assert copy.code == code
         assert str(copy) == str(caught.value)
+
+
+def test_data_sets_are_found_by_how_they_begin(store: StoreClient) -> None:
+    for name in ("a[1]*_1", "a[1]*_2", "a1_1", "b"):
+        store.put_dataset(Dataset(name, {"x": np.zeros(2)} if name.endswith("1") else {}))
+    store.connection.hset("{a[1]*_3}.meta", "rank", b"not whole")
+    assert store.find_datasets("a[1]*_") == ["a[1]*_1", "a[1]*_2"]
+    store.delete_datasets(["a[1]*_1", "a[1]*_2"])
+    assert store.find_datasets("a") == ["a1_1"]
+    assert store.find_datasets("c") == []

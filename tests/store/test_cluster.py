@@ -146,7 +146,7 @@ def test_the_drain_takes_whole_times_from_all_shards(cluster: StoreClient) -> No
                 places.append(text.index(value))
                 seen += 1
             assert places == sorted(places)
-            drain.release(time.names, [wire.encode_field("", ["h", "u"])] * ranks)
+            drain.release(time.stamp, time.names, [wire.encode_field("", ["h", "u"])] * ranks)
     assert seen == ranks * days
     assert keys(cluster) == set()
 

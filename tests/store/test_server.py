@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import stat
 import subprocess
@@ -101,6 +102,7 @@ def test_serve_ends_with_the_stop_file(tmp_path: Path) -> None:
         memory_mb=64,
         stop_file=tmp_path / "stop",
         owner_pid=os.getpid(),
+        owner_host=platform.node(),
     )
     thread, results = run_serve(ServeInputs.model_validate_json(inputs.model_dump_json()))
     address_file = tmp_path / "store" / "address.json"
@@ -118,7 +120,11 @@ def test_serve_ends_with_its_owner(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as owner:
         thread, results = run_serve(
             ServeInputs(
-                folder=tmp_path, memory_mb=64, stop_file=tmp_path / "stop", owner_pid=owner.pid
+                folder=tmp_path,
+                memory_mb=64,
+                stop_file=tmp_path / "stop",
+                owner_pid=owner.pid,
+                owner_host=platform.node(),
             )
         )
         wait_until((tmp_path / "address.json").exists)
@@ -132,7 +138,13 @@ def test_serve_without_a_living_owner_ends_at_once(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as owner:
         pass
     thread, results = run_serve(
-        ServeInputs(folder=tmp_path, memory_mb=64, stop_file=tmp_path / "no", owner_pid=owner.pid)
+        ServeInputs(
+            folder=tmp_path,
+            memory_mb=64,
+            stop_file=tmp_path / "no",
+            owner_pid=owner.pid,
+            owner_host=platform.node(),
+        )
     )
     thread.join(20)
     assert isinstance(results[0], Record)

@@ -1,0 +1,50 @@
+"""Expanse (SDSC): Slurm, CPU nodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from parsl.launchers import SrunLauncher
+from parsl.launchers.base import Launcher
+from parsl.providers import SlurmProvider
+
+from parslflow.blocks import config
+from parslflow.sites import Site
+
+
+def site(
+    run_dir: Path,
+    account: str,
+    partition: str = "compute",
+    walltime: str = "00:30:00",
+    nodes: int = 2,
+    worker_init: str = "",
+    device: str = "cpu",
+) -> Site:
+    """Whole nodes of the CPU partition, on InfiniBand."""
+
+    def block(size: int, launcher: Launcher) -> SlurmProvider:
+        return SlurmProvider(
+            partition=partition,
+            account=account,
+            cmd_timeout=60,
+            nodes_per_block=size,
+            init_blocks=0,
+            walltime=walltime,
+            worker_init=worker_init,
+            launcher=launcher,
+        )
+
+    return Site(
+        parsl=config(
+            run_dir,
+            block,
+            SrunLauncher(),
+            walltime=walltime,
+            nodes=nodes,
+            interface="ib0",
+        ),
+        launch=("srun", "--overlap", f"--nodes={nodes}", "--ntasks={ranks}"),
+        environment={"OMP_NUM_THREADS": "1"},
+        device=device,
+    )

@@ -1,0 +1,54 @@
+"""Perlmutter (NERSC): Slurm, four A100 a GPU node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from parsl.launchers import SrunLauncher
+from parsl.launchers.base import Launcher
+from parsl.providers import SlurmProvider
+
+from parslflow.blocks import config
+from parslflow.sites import Site
+
+
+def site(
+    run_dir: Path,
+    account: str,
+    qos: str = "debug",
+    walltime: str = "00:30:00",
+    nodes: int = 2,
+    worker_init: str = "",
+    device: str = "cpu",
+) -> Site:
+    """GPU nodes; ranks and workers start with srun, and meet on the high-speed network."""
+
+    def block(size: int, launcher: Launcher) -> SlurmProvider:
+        return SlurmProvider(
+            qos=qos,
+            account=account,
+            constraint="gpu",
+            gpus_per_node=4,
+            cmd_timeout=120,
+            nodes_per_block=size,
+            init_blocks=0,
+            walltime=walltime,
+            worker_init=worker_init,
+            launcher=launcher,
+        )
+
+    return Site(
+        parsl=config(
+            run_dir,
+            block,
+            SrunLauncher(overrides="-c 128"),
+            walltime=walltime,
+            nodes=nodes,
+            trainings=4,
+            interface="hsn0",
+            accelerators=4,
+        ),
+        launch=("srun", "--overlap", f"--nodes={nodes}", "--ntasks={ranks}"),
+        environment={"OMP_NUM_THREADS": "1"},
+        device=device,
+    )

@@ -1,0 +1,101 @@
+"""Sees that Parsl's executors work: that their interchanges live, and that blocks start.
+
+Without its interchange an executor's tasks would never end, and a queue that never starts would be
+waited for without a word.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from parsl.dataflow.dflow import DataFlowKernel
+from parsl.errors import ParslError
+from parsl.executors import HighThroughputExecutor
+from parsl.jobs.states import JobState
+
+PERIOD_SECONDS = 1.0
+
+ANSWER_SECONDS = 20.0
+"""How long an interchange may take to answer Parsl, which by itself waits for ever."""
+
+
+class Waiting:
+    """Says when it is time to tell that something is waited for: after 1, 2, 4, 8 … minutes."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._told = 0
+
+    def minutes(self, waits: bool, now: float) -> int:
+        """For how many minutes it is waited, if that shall be told now; else 0.
+
+        Args:
+            waits: whether it is waited now.
+            now: the time, s.
+        """
+        if not waits:
+            self._since, self._told = None, 0
+            return 0
+        if self._since is None:
+            self._since = now
+        waited = int((now - self._since) / 60)
+        if waited < max(1, 2 * self._told):
+            return 0
+        self._told = waited
+        return waited
+
+
+@contextmanager
+def watching(kernel: DataFlowKernel) -> Iterator[None]:
+    """During the block fail all tasks of an executor whose interchange has ended."""
+    executors = [
+        executor
+        for executor in kernel.executors.values()
+        if isinstance(executor, HighThroughputExecutor)
+    ]
+    for executor in executors:
+        # Parsl's own thread asks too, and its end is waited for when Parsl is stopped.
+        client = executor.command_client
+        client.run = partial(client.run, timeout_s=ANSWER_SECONDS)  # type: ignore[method-assign]
+    over = threading.Event()
+    thread = threading.Thread(target=_watch, args=(executors, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _watch(executors: list[HighThroughputExecutor], over: threading.Event) -> None:
+    idle = {executor.label: Waiting() for executor in executors}
+    while not over.wait(PERIOD_SECONDS):
+        for executor in executors:
+            blocks = executor.status_facade.values()
+            waits = executor.outstanding() > 0 and not any(
+                block.state is JobState.RUNNING for block in blocks
+            )
+            minutes = idle[executor.label].minutes(waits, time.monotonic())
+            if minutes:
+                states = ", ".join(sorted({block.state.name.lower() for block in blocks}))
+                print(
+                    f"parslflow: no block of the executor '{executor.label}' has started for "
+                    f"{minutes} min ({states or 'none was asked for'}); it is waited for. Is its "
+                    "queue slow, or the request more than the queue allows?",
+                    file=sys.stderr,
+                    flush=True,
+                )
+            process = executor.interchange_proc
+            if executor.bad_state_is_set or process is None or process.poll() is None:
+                continue
+            executor.set_bad_state_and_fail_all(
+                ParslError(
+                    f"the interchange of the executor '{executor.label}' (process {process.pid}) "
+                    f"ended with code {process.returncode}"
+                )
+            )

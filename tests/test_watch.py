@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from parslflow.watch import Waiting
+
+# Parsl leaves files open, so it has a process of its own.
+PROGRAM = """
+import os, signal, sys, time
+from pathlib import Path
+import parsl
+from parsl import python_app
+from parsl.errors import ParslError
+from parslflow import sites
+from parslflow.guard import guarding
+from parslflow.watch import watching
+
+def nap(seconds):
+    import time
+    time.sleep(seconds)
+    return seconds
+
+sites.prepare_process()
+site = sites.load(sites.Choice("local"), Path(sys.argv[1]))
+with guarding(), parsl.load(site.parsl) as kernel, watching(kernel):
+    training, sampling = (python_app(nap, executors=[label]) for label in ("training", "sampling"))
+    assert training(0.0).result(timeout=60) == 0
+    task = training(100.0)
+    began = time.monotonic()
+    os.kill(kernel.executors["training"].interchange_proc.pid, signal.SIGKILL)
+    try:
+        task.result(timeout=30)
+    except ParslError as error:
+        print(error)
+    assert time.monotonic() - began < 10
+    assert sampling(0.0).result(timeout=60) == 0
+"""
+
+
+def test_waiting_is_told_after_one_two_four_and_eight_minutes() -> None:
+    waiting = Waiting()
+    told = [second for second in range(1000) if waiting.minutes(True, 50.0 + second)]
+    assert told == [60, 120, 240, 480, 960]
+
+
+def test_waiting_begins_anew_after_work() -> None:
+    waiting = Waiting()
+    assert waiting.minutes(True, 0.0) == 0
+    assert waiting.minutes(True, 61.0) == 1
+    assert waiting.minutes(False, 62.0) == 0
+    assert waiting.minutes(True, 63.0) == 0
+    assert waiting.minutes(True, 122.0) == 0
+    assert waiting.minutes(True, 123.0) == 1
+
+
+@pytest.mark.timeout(150)
+def test_tasks_fail_when_their_interchange_has_died(tmp_path: Path) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", PROGRAM, tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=140,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "interchange of the executor 'training' (process" in answer.stdout
+    assert "ended with code -9" in answer.stdout
