@@ -94,41 +94,56 @@ class Flow:
             wall_rows=WALL_ROWS,
         )
 
+    @property
+    def ranks(self) -> int:
+        """How many ranks there are."""
+        return self.ranks_i * self.ranks_j
+
+    @cached_property
+    def wide(self) -> Array:
+        """(4, ny + 2 HALO, nx + 2 HALO), the day with its halo."""
+        wide = np.pad(self.day, ((0, 0), (HALO, HALO), (0, 0)), mode="edge")
+        return np.pad(wide, ((0, 0), (0, 0), (HALO, HALO)), mode="wrap")
+
+    def tile(self, rank: int) -> tuple[dict[str, Array], dict[str, object]]:
+        """Tensors and metadata of a rank."""
+        i_cuts, j_cuts = cuts(self.nx, self.ranks_i), cuts(self.ny, self.ranks_j)
+        q, p = divmod(rank, self.ranks_i)
+        i0, i1, j0, j1 = i_cuts[p], i_cuts[p + 1], j_cuts[q], j_cuts[q + 1]
+        tile = self.wide[:, j0 : j1 + 2 * HALO, i0 : i1 + 2 * HALO].transpose(0, 2, 1)
+        integers = {
+            "idg_offset": i0 - HALO,
+            "jdg_offset": j0 - HALO,
+            "isc": HALO + 1,
+            "iec": HALO + i1 - i0,
+            "jsc": HALO + 1,
+            "jec": HALO + j1 - j0,
+            "ieg": self.nx,
+            "jeg": self.ny,
+            "rank": rank,
+            "ranks": self.ranks,
+        }
+        metadata: dict[str, object] = {key: np.int32(value) for key, value in integers.items()}
+        metadata["run"] = RUN
+        tensors = {
+            name: np.ascontiguousarray(field) for name, field in zip(FIELDS, tile, strict=True)
+        }
+        return tensors, metadata
+
     @cached_property
     def tiles(self) -> list[tuple[dict[str, Array], dict[str, object]]]:
         """Tensors and metadata of each rank."""
-        wide = np.pad(self.day, ((0, 0), (HALO, HALO), (0, 0)), mode="edge")
-        wide = np.pad(wide, ((0, 0), (0, 0), (HALO, HALO)), mode="wrap")
-        i_cuts, j_cuts = cuts(self.nx, self.ranks_i), cuts(self.ny, self.ranks_j)
-        ranks = self.ranks_i * self.ranks_j
-        made = []
-        for rank in range(ranks):
-            q, p = divmod(rank, self.ranks_i)
-            i0, i1, j0, j1 = i_cuts[p], i_cuts[p + 1], j_cuts[q], j_cuts[q + 1]
-            tile = wide[:, j0 : j1 + 2 * HALO, i0 : i1 + 2 * HALO].transpose(0, 2, 1)
-            integers = {
-                "idg_offset": i0 - HALO,
-                "jdg_offset": j0 - HALO,
-                "isc": HALO + 1,
-                "iec": HALO + i1 - i0,
-                "jsc": HALO + 1,
-                "jec": HALO + j1 - j0,
-                "ieg": self.nx,
-                "jeg": self.ny,
-                "rank": rank,
-                "ranks": ranks,
-            }
-            metadata: dict[str, object] = {key: np.int32(value) for key, value in integers.items()}
-            metadata["run"] = RUN
-            tensors = {
-                name: np.ascontiguousarray(field) for name, field in zip(FIELDS, tile, strict=True)
-            }
-            made.append((tensors, metadata))
-        return made
+        return [self.tile(rank) for rank in range(self.ranks)]
+
+    @property
+    def end(self) -> Dataset:
+        """What marks the end of the run."""
+        marker = {"times": np.int32(self.times), "status": np.int32(0), "run": RUN}
+        return Dataset(f"{RUN}_end", {}, marker)
 
     def names(self, time: int) -> list[str]:
         """The data sets of one time."""
-        return [f"{RUN}_{time:07d}.00000_{rank:06d}" for rank in range(len(self.tiles))]
+        return [f"{RUN}_{time:07d}.00000_{rank:06d}" for rank in range(self.ranks)]
 
     def send(self, server: StoreServer) -> None:
         """Put all times and the end into the store."""
@@ -137,21 +152,31 @@ class Flow:
                 for name, (tensors, metadata) in zip(self.names(time), self.tiles, strict=True):
                     day = metadata | {"day": float(time)}
                     client.put_dataset(Dataset(name, tensors, day), LIST)
-            marker = {"times": np.int32(self.times), "status": np.int32(0), "run": RUN}
-            client.put_dataset(Dataset(f"{RUN}_end", {}, marker), LIST)
+            client.put_dataset(self.end, LIST)
 
     def inputs(self, server: StoreServer, folder: Path, threads: int = 1) -> SampleInputs:
-        """What the sampler needs, with its files."""
+        """What a sampler of all times needs, with its files."""
+        [inputs] = self.shared(server, folder, 1, threads)
+        return inputs
+
+    def shared(
+        self, server: StoreServer, folder: Path, samplers: int, threads: int = 1
+    ) -> list[SampleInputs]:
+        """What samplers that share the times need, with their files."""
         Stream(list=LIST, run=RUN).save(folder / "stream.json")
         self.clusters.save(folder / "clusters.h5")
-        return SampleInputs(
-            address_file=server.address_file,
-            stream=folder / "stream.json",
-            clusters=folder / "clusters.h5",
-            output=folder / "batch.h5",
-            time_limit_s=60.0,
-            threads=threads,
-        )
+        return [
+            SampleInputs(
+                address_file=server.address_file,
+                stream=folder / "stream.json",
+                clusters=folder / "clusters.h5",
+                outputs=tuple(folder / f"batch-{number}.h5" for number in range(samplers)),
+                sampler=sampler,
+                time_limit_s=60.0,
+                threads=threads,
+            )
+            for sampler in range(samplers)
+        ]
 
 
 @contextmanager

@@ -1,9 +1,10 @@
-"""Peak memory of the sampler, in a process of its own, for few and for many times in the store."""
+"""The sampler in a process of its own: peak memory, for few and for many times in the store."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from benchmarks.flow import Flow
@@ -28,19 +29,21 @@ def peak(flow: Flow) -> float:
         inputs.write_text(flow.inputs(server, folder).model_dump_json())
         command = [sys.executable, "-m", "benchmarks.memory", str(inputs)]
         ended = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(ended.stdout)
+    return float(ended.stdout.split()[0])
 
 
 def main(path: Path) -> None:
-    """Sample, and print the peak of this process in MiB."""
+    """Sample, and print the peak of this process in MiB and the CPU seconds that it took."""
     from parslflow.sampling.sampler import SampleInputs
     from parslflow.sampling.sampler import sample
 
+    began = time.process_time()
     sample(SampleInputs.model_validate_json(path.read_text()), silent)
+    took = time.process_time() - began
     # Not getrusage, which knows the peak of the process that started this one, too.
     status = Path("/proc/self/status").read_text()
     [peak_kib] = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
-    print(int(peak_kib) / 1024)
+    print(int(peak_kib) / 1024, took)
 
 
 if __name__ == "__main__":

@@ -173,7 +173,8 @@ class Stages(Calls):
         self, network: str, rows: str, seed: int, training_set: Record, before: Record
     ) -> Future[Record]:
         """Train ``network`` for a control, from the weights of ``before``."""
-        iteration = int(training_set.wrote[0].properties["batches"])
+        a_simulation = self._experiment.sampling.samplers if rows == "new" else 1
+        iteration = int(training_set.wrote[0].properties["batches"]) // a_simulation
         return self._train(
             "control", f"{network}-{rows}-{seed}", network, iteration, seed, training_set, before,
             rows=rows, control_seed=seed,
@@ -191,14 +192,14 @@ class Stages(Calls):
         return self._once(baselines, call)
 
     def draw_random(
-        self, iteration: int, seed: int, high: Record, batch: Record, prepared: Record
+        self, iteration: int, seed: int, high: Record, batches: list[Record], prepared: Record
     ) -> Future[Record]:
-        """Draw as many rows of the run ``high`` as its ``batch`` has, with the seed's number."""
+        """Draw as many rows of the run ``high`` as its ``batches`` have, with the seed's number."""
         name = f"random-{seed}-{iteration}"
         inputs = {
             "daily": _file(high, DAILY),
             "run": f"generate-{iteration}",
-            "batch": batch.wrote[0].path,
+            "batches": [batch.wrote[0].path for batch in batches],
             "clusters_file": _file(prepared, self._clusters.name),
             "seed": self._experiment.seed + seed,
             "output": self._run.samples / f"{name}.h5",
@@ -210,11 +211,12 @@ class Stages(Calls):
 
     def stream(
         self, iteration: int, start: Record, prepared: Record
-    ) -> tuple[Future[Record], Future[Record]]:
-        """Run High from ``start``, and keep what is new of the tiles that it streams."""
+    ) -> tuple[Future[Record], list[Future[Record]]]:
+        """Run High from ``start``, and keep what is new of its tiles in batches."""
         high = self._experiment.high
         name = f"generate-{iteration}"
-        batch = self._run.samples / f"batch-{iteration}.h5"
+        labels = self._experiment.sampling.labels(iteration)
+        batches = [self._run.samples / f"batch-{label}.h5" for label in labels]
         stream_file = self._run.simulations / name / STREAM
         generating = self._simulation(
             "generate",
@@ -224,27 +226,22 @@ class Stages(Calls):
             restart=_file(start, RESTART),
             daily=True,
             stream=Stream(list=f"{name}-tiles", run=name),
-            kept=(kept_path(batch),),
+            kept=tuple(map(kept_path, batches)),
             iteration=iteration,
         )
-        inputs = {
-            "address_file": self._address,
-            "stream": stream_file,
-            "clusters": _file(prepared, self._clusters.name),
-            "output": batch,
-            "time_limit_s": self._experiment.sampling.time_limit,
-            "threads": self._site.threads,
-        }
-        sampling = self._call(
-            "sample", "sample", f"sample-{iteration}", inputs, iteration=iteration
-        )
-        # A simulation without its sampler would send to nobody: both are done, or neither.
-        if self._done(generating) and self._done(sampling):
-            return self._once(simulate, generating), self._once(sample, sampling)
-        # The sampler waits until this simulation, and no earlier one, says what it sends.
+        samplings = [
+            self._sampling(iteration, sampler, stream_file, batches, prepared)
+            for sampler in range(len(batches))
+        ]
+        # Tiles that were sampled are gone, and a simulation without samplers would send to nobody:
+        # all are done, or none.
+        if all(self._done(call) for call in (generating, *samplings)):
+            sampled = [self._once(sample, sampling) for sampling in samplings]
+            return self._once(simulate, generating), sampled
+        # The samplers wait until this simulation, and no earlier one, says what it sends.
         stream_file.unlink(missing_ok=True)
-        # The sampler is there before the tiles come.
-        sampled = self._send(sample, sampling)
+        # The samplers are there before the tiles come.
+        sampled = [self._send(sample, sampling) for sampling in samplings]
         return self._send(simulate, generating), sampled
 
     def deploy(self, version: str, model: Record) -> Future[Record]:
@@ -300,6 +297,21 @@ class Stages(Calls):
             "folder": self._run.report,
         }
         return self._once(draw, self._call("draw", "report", "figures", inputs))
+
+    def _sampling(
+        self, iteration: int, sampler: int, stream: Path, batches: list[Path], prepared: Record
+    ) -> stages.Call:
+        inputs = {
+            "address_file": self._address,
+            "stream": stream,
+            "clusters": _file(prepared, self._clusters.name),
+            "outputs": batches,
+            "time_limit_s": self._experiment.sampling.time_limit,
+            "threads": self._site.threads,
+            "sampler": sampler,
+        }
+        name = f"sample-{self._experiment.sampling.labels(iteration)[sampler]}"
+        return self._call("sample", "sample", name, inputs, iteration=iteration)
 
     def _assemble(
         self,

@@ -75,7 +75,7 @@ def run(experiment_file: Path, choice: Choice, runs: Path) -> Summary:
     experiment = experiments.load(experiment_file)
     executable = find_program(experiment, experiment_file)
     run_dir = RunDir.new(runs, experiment.name)
-    site = find_site(choice, run_dir)
+    site = find_site(choice, run_dir, experiment)
     run_dir.create()
     with atomic_path(run_dir.experiment) as temporary:
         content = experiment.model_dump(mode="json", exclude_none=True)
@@ -93,7 +93,7 @@ def plan(experiment_file: Path, choice: Choice, runs: Path) -> list[Step]:
     experiment = experiments.load(experiment_file)
     executable = find_program(experiment, experiment_file)
     run_dir = RunDir.new(runs, experiment.name)
-    site = find_site(choice, run_dir)
+    site = find_site(choice, run_dir, experiment)
     planned = Plan(experiment, site, run_dir, executable, run_dir.root.parent / "cache")
     return plans.make(experiment, planned)
 
@@ -114,7 +114,7 @@ def resume(root: Path, choice: Choice | None = None) -> Summary:
     executable = find_program(experiment, run_dir.experiment)
     before = environment.read(run_dir)
     choice = choice or environment.site(before)
-    site = find_site(choice, run_dir)
+    site = find_site(choice, run_dir, experiment)
     environment.record(run_dir, Path(str(before["experiment"])), choice)
     return _drive(experiment, executable, site, run_dir)
 
@@ -177,14 +177,15 @@ def _parsl(site: Site, run_dir: RunDir) -> Iterator[None]:
         ) from error
 
 
-def find_site(choice: Choice, run_dir: RunDir) -> Site:
-    """The site, whose launch command is there."""
+def find_site(choice: Choice, run_dir: RunDir, experiment: Experiment) -> Site:
+    """The site, whose launch command is there, and workers for all the samplers."""
     site = sites.load(choice, run_dir.root)
     if shutil.which(site.launch[0]) is None:
         raise UsageError(
             f"--site {choice.name}: the launch command '{site.launch[0]}' is not on PATH: install "
             "MPI or mend the site's file."
         )
+    sites.demand_workers(choice.name, site, "sampling", experiment.sampling.samplers)
     return site
 
 
@@ -243,13 +244,13 @@ def _summary(
     """What the run came to, from the records and the journal."""
     rows = []
     for iteration, trained in enumerate(outcome.models):
-        batch = outcome.batches[iteration - 1] if iteration else None
+        batches = outcome.batches[iteration - 1] if iteration else []
         rows.append(
             IterationRow(
                 iteration=iteration,
-                samples_seen=int(batch.metrics["seen"]) if batch else 0,
-                samples_kept=int(batch.metrics["kept"]) if batch else 0,
-                batch=batch.wrote[0].path.name if batch else "",
+                samples_seen=sum(int(batch.metrics["seen"]) for batch in batches),
+                samples_kept=sum(int(batch.metrics["kept"]) for batch in batches),
+                batch=", ".join(batch.wrote[0].path.name for batch in batches),
                 losses={
                     network: Losses(
                         *(float(record.metrics[f"{part}_loss"]) for part in Losses._fields)

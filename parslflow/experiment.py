@@ -148,6 +148,14 @@ class Sampling(Section):
     """Clusters of the base data, one of which is withheld."""
     time_limit: PositiveFloat = 600.0
     """Seconds without any new tile after which the sampler gives the simulation up."""
+    samplers: PositiveInt = 1
+    """How many samplers share the days of a simulation; each writes a batch of its own."""
+
+    def labels(self, iteration: int) -> list[str]:
+        """What the samplers of an iteration are called; a single one has no number."""
+        if self.samplers == 1:
+            return [f"{iteration}"]
+        return [f"{iteration}-{number}" for number in range(1, self.samplers + 1)]
 
 
 class Training(Section):
@@ -265,6 +273,15 @@ class Experiment(Section):
     store: Store = Store()
     provenance: ProvenanceSettings = ProvenanceSettings()
 
+    @model_validator(mode="after")
+    def _every_sampler_has_a_day(self) -> Self:
+        if self.sampling.samplers > self.high.generate_days:
+            raise ValueError(
+                f"the {self.high.generate_days} days of high.generate_days are too few for "
+                f"{self.sampling.samplers} samplers: lower sampling.samplers"
+            )
+        return self
+
 
 def load(path: Path) -> Experiment:
     """Read and check the experiment file at ``path``.
@@ -301,7 +318,7 @@ def _sentence(error: ValidationError) -> str:
         return f"'{key}' is missing: add it."
     message = problem["msg"].removeprefix("Value error, ")
     if isinstance(problem["input"], dict):
-        return f"'{key}': {message}."
+        return f"'{key}': {message}." if key else f"{message}."
     return f"'{key}' = {problem['input']!r}: {message[0].lower()}{message[1:]}."
 
 

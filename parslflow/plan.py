@@ -42,7 +42,7 @@ OUTPUTS = {
     "prepare": ("samples", "clusters_file"),
     "assemble": ("output",),
     "draw-random": ("output",),
-    "sample": ("output",),
+    "sample": ("outputs",),
     "train": ("weights", "script"),
 }
 """By stage the inputs that name what it writes."""
@@ -161,4 +161,7 @@ def _writes(call: stages.Call) -> Iterator[Artifact]:
             yield Artifact(call.inputs["folder"] / name, "dataset")
     for key in OUTPUTS.get(call.stage, ()):
         batches = len(call.inputs.get("batches", ()))
-        yield Artifact(Path(call.inputs[key]), "dataset", {"batches": batches})
+        path = call.inputs[key]
+        if key == "outputs":
+            path = path[call.inputs["sampler"]]
+        yield Artifact(Path(path), "dataset", {"batches": batches})

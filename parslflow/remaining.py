@@ -103,7 +103,7 @@ class _Steps:
         return self._step(f"baselines-{iteration}")
 
     def draw_random(
-        self, iteration: int, seed: int, high: Record, batch: Record, prepared: Record
+        self, iteration: int, seed: int, high: Record, batches: list[Record], prepared: Record
     ) -> Future[Record]:
         return self._step(f"draw-random-{seed}-{iteration}")
 
@@ -119,11 +119,12 @@ class _Steps:
 
     def stream(
         self, iteration: int, start: Record, prepared: Record
-    ) -> tuple[Future[Record], Future[Record]]:
-        names = f"generate-{iteration}", f"sample-{iteration}"
-        # Both are done, or neither.
+    ) -> tuple[Future[Record], list[Future[Record]]]:
+        samplings = self._experiment.sampling.labels(iteration)
+        names = f"generate-{iteration}", *(f"sample-{label}" for label in samplings)
+        # All are done, or none.
         done = all(name in self._completed for name in names)
-        generating, sampling = (self._step(name, done=done) for name in names)
+        generating, *sampling = (self._step(name, done=done) for name in names)
         return generating, sampling
 
     def deploy(self, version: str, model: Record) -> Future[Record]:

@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from parsl.config import Config
+from parsl.executors import HighThroughputExecutor
 
 from parslflow.errors import UsageError
 from parslflow.records import Value
@@ -163,6 +164,24 @@ def _arguments(choice: Choice, function: SiteFunction) -> dict[str, Value]:
                 f"{where}: --site-option {name}={text} is no {_WORDS.get(kind, kind.__name__)}."
             ) from None
     return arguments
+
+
+def demand_workers(name: str, site: Site, label: str, count: int) -> None:
+    """See that an executor can run so many stages at once, as far as Parsl says.
+
+    Raises:
+        UsageError: it cannot, and stages that need one another would wait for ever.
+    """
+    [executor] = [executor for executor in site.parsl.executors if executor.label == label]
+    if not isinstance(executor, HighThroughputExecutor) or executor.provider is None:
+        return
+    nodes = executor.provider.nodes_per_block * executor.provider.max_blocks
+    workers = executor.max_workers_per_node * nodes
+    if workers < count:
+        raise UsageError(
+            f"--site {name}: the executor '{label}' has {workers} workers where {count} are needed "
+            "at once: give it more, or ask for fewer in the experiment."
+        )
 
 
 def prepare_process() -> None:

@@ -56,9 +56,9 @@ class Stages(Protocol):
         """Fit the plain regressions to the training set of ``iteration``."""
 
     def draw_random(
-        self, iteration: int, seed: int, high: Record, batch: Record, prepared: Record
+        self, iteration: int, seed: int, high: Record, batches: list[Record], prepared: Record
     ) -> Future[Record]:
-        """Draw as many rows of the run ``high`` as its ``batch`` has, with the seed's number."""
+        """Draw as many rows of the run ``high`` as its ``batches`` have, with the seed's number."""
 
     def assemble_control(
         self, rows: str, seed: int, prepared: Record, batches: list[Record]
@@ -72,8 +72,8 @@ class Stages(Protocol):
 
     def stream(
         self, iteration: int, start: Record, prepared: Record
-    ) -> tuple[Future[Record], Future[Record]]:
-        """Run High from ``start``, and keep what is new of the tiles that it streams."""
+    ) -> tuple[Future[Record], list[Future[Record]]]:
+        """Run High from ``start``, and keep what is new of its tiles in batches."""
 
     def deploy(self, version: str, model: Record) -> Future[Record]:
         """Put the network of ``model`` into the store."""
@@ -113,7 +113,8 @@ class Outcome:
     decisions: list[Decision]
     models: list[dict[str, Record]]
     """For each iteration the record of each network's training, without those that diverged."""
-    batches: list[Record]
+    batches: list[list[Record]]
+    """For each iteration after the first the record of each sampler."""
     deployed: str | None
     """The version that Low runs with; None if none was good enough."""
     baselines: list[Record] = field(default_factory=list)
@@ -179,7 +180,7 @@ def run(
     # Stage 1: learn until one network is good enough.
     high = base
     generated: list[Record] = []
-    batches: list[Record] = []
+    batches: list[list[Record]] = []
     regressions: list[Future[Record]] = []
     models: list[dict[str, Record]] = []
     diverged: list[dict[str, str]] = []
@@ -190,8 +191,8 @@ def run(
             generating, sampling = stages.stream(iteration, high, prepared)
             high = generating.result()
             generated.append(high)
-            batches.append(sampling.result())
-        training_set = stages.assemble(iteration, prepared, batches).result()
+            batches.append([sampled.result() for sampled in sampling])
+        training_set = stages.assemble(iteration, prepared, _all(batches)).result()
         trainings: dict[str, Future[Record]] = {
             network: stages.train(network, iteration, training_set, latest.get(network))
             for network in experiment.training.networks
@@ -265,7 +266,7 @@ def _control(
     stages: Stages,
     prepared: Record,
     generated: list[Record],
-    batches: list[Record],
+    batches: list[list[Record]],
     first: dict[str, Record],
 ) -> dict[tuple[str, str], list[Future[Record]]]:
     """Send the trainings that tell what the sampler's choice of rows is worth.
@@ -275,21 +276,21 @@ def _control(
         stages: what does the work.
         prepared: the base samples.
         generated: the runs of High that made the batches.
-        batches: what the sampler kept of each.
+        batches: what the samplers kept of each.
         first: by network the training that all start from, which saw the base data alone; a
             network that diverged on them has no control.
     """
     seeds = range(experiment.training.control_seeds if batches else 0)
     draws = [
         [
-            stages.draw_random(iteration, seed, high, batch, prepared)
-            for iteration, (high, batch) in enumerate(zip(generated, batches, strict=True), start=1)
+            stages.draw_random(iteration, seed, high, kept, prepared)
+            for iteration, (high, kept) in enumerate(zip(generated, batches, strict=True), start=1)
         ]
         for seed in seeds
     ]
     sets: dict[tuple[str, int], Future[Record]] = {}
     for seed in seeds:
-        added = {"new": batches, "random": [draw.result() for draw in draws[seed]]}
+        added = {"new": _all(batches), "random": [draw.result() for draw in draws[seed]]}
         for rows in ROWS:
             sets[rows, seed] = stages.assemble_control(rows, seed, prepared, added[rows])
     # Only now, so that what is waited for does not queue behind them.
@@ -302,6 +303,11 @@ def _control(
         for rows in ROWS
         if seeds
     }
+
+
+def _all(batches: list[list[Record]]) -> list[Record]:
+    """The batches of all iterations."""
+    return [batch for kept in batches for batch in kept]
 
 
 def _spin_up(case: str, own: Grid, stages: Stages) -> Future[Record]:

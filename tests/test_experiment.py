@@ -36,6 +36,15 @@ def edited(tmp_path: Path, old: str, new: str) -> Path:
         ("[store]", "[stores]", ["'stores'", "did you mean 'store'?"]),
         ('name = "demo"', 'name = "a/b"', ["'name'"]),
         ("clusters = 6", "clusters = 1", ["sampling.clusters", "2"]),
+        ("clusters = 6", "clusters = 6\nsamplers = 0", ["sampling.samplers", "greater than 0"]),
+        (
+            "clusters = 6",
+            "clusters = 6\nsamplers = 21",
+            [
+                "20 days of high.generate_days are too few for 21 samplers",
+                "lower sampling.samplers",
+            ],
+        ),
         ("epochs = 20", "epochs = 0", ["training.first.epochs"]),
         ("[high]", "[high", ["TOML"]),
         ("[low]", "[low]\ninference = 'gpu'", ["low.inference", "'store' or 'in-process'"]),

@@ -172,3 +172,10 @@ def test_a_wrong_site_file_is_named(tmp_path: Path, text: str, words: str) -> No
 def test_an_unknown_site_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"choose from .*local"):
         sites.load(sites.Choice("locl"), tmp_path)
+
+
+def test_samplers_without_workers_are_refused(tmp_path: Path) -> None:
+    site = sites.load(sites.Choice("local"), tmp_path)
+    sites.demand_workers("local", site, "sampling", 2)
+    with pytest.raises(UsageError, match="--site local: the executor 'sampling' has 2 workers"):
+        sites.demand_workers("local", site, "sampling", 3)

@@ -52,7 +52,7 @@ class Recorder:
                     words.append(str(argument))
             self.asked.append(" ".join(words))
             if stage == "stream":
-                return self.record("generate", arguments), self.record("sample", arguments)
+                return self.record("generate", arguments), [self.record("sample", arguments)]
             return self.record(stage, arguments)
 
         return call

@@ -31,7 +31,7 @@ def _executor(label: str, workers: int) -> HighThroughputExecutor:
 
 
 def site(run_dir: Path) -> Site:
-    """Two simulations, two trainings and two light stages at a time, and the store."""
+    """A simulation, two trainings and two light stages or samplers at a time, and the store."""
     ranks = {
         # Ranks that share a core with others must give it up while they wait.
         "OMPI_MCA_mpi_yield_when_idle": "1",
@@ -50,7 +50,7 @@ def site(run_dir: Path) -> Site:
             executors=[
                 _executor("simulation", 1),
                 _executor("training", 2),
-                _executor("sampling", 1),
+                _executor("sampling", 2),
                 _executor("store", 1),
             ],
             run_dir=str(run_dir / "logs" / "parsl"),

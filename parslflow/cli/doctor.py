@@ -54,7 +54,7 @@ def _doctor(options: argparse.Namespace) -> None:
     experiment = experiments.load(options.experiment)
     executable = driver.find_program(experiment, options.experiment)
     run = RunDir.new(options.runs, "doctor")
-    site = driver.find_site(place.choice(options), run)
+    site = driver.find_site(place.choice(options), run, experiment)
     problems = 0
     for finding in doctor.examine(experiment, site, run, executable, options.patience):
         print(f"{'ok  ' if not finding.cure else 'FAIL'}  {finding.check}: {finding.found}")

@@ -31,15 +31,15 @@ class DrawRandomInputs(Inputs):
     """Daily output of the simulation that streamed."""
     run: str
     """Name of the simulation."""
-    batch: Path
-    """What the sampler kept of it."""
+    batches: list[Path]
+    """What the samplers kept of it, which shared its days."""
     clusters_file: Path
     seed: NonNegativeInt
     output: Path
 
 
 def draw_random(inputs: DrawRandomInputs, report: Report) -> Record:
-    """Draw as many rows as the batch has from all days of its simulation, none of them twice.
+    """Draw as many rows as the batches have from all days of its simulation, none of them twice.
 
     Features, EKE and the rows that are left out are those of the base data, with their MKE. The
     rows are of all clusters, in the shares that they have in the simulation.
@@ -48,8 +48,11 @@ def draw_random(inputs: DrawRandomInputs, report: Report) -> Record:
         UsageError: A file is missing or damaged, or they do not go with one another.
     """
     clusters = Clusters.load(inputs.clusters_file)
-    kept = len(read_of_clusters(inputs.batch, clusters, inputs.clusters_file))
-    times = read_attributes(inputs.batch).get("times")
+    kept = sum(
+        len(read_of_clusters(path, clusters, inputs.clusters_file)) for path in inputs.batches
+    )
+    times = sum(int(read_attributes(path).get("times", 0)) for path in inputs.batches)
+    files = " and ".join(map(str, inputs.batches))
     fields = read_daily(inputs.daily)
     if fields.values["Rd_dx"].shape[1:] != clusters.mke.shape:
         raise UsageError(
@@ -57,15 +60,15 @@ def draw_random(inputs: DrawRandomInputs, report: Report) -> Record:
         )
     if len(fields.day) != times:
         raise UsageError(
-            f"{inputs.daily} has {len(fields.day)} days where {inputs.batch} was chosen from "
-            f"{times}: give the output of the simulation that streamed."
+            f"{inputs.daily} has {len(fields.day)} days where {files} was chosen from {times}: "
+            "give the output of the simulation that streamed, and all its batches."
         )
     smoothed = daily_features(fields, clusters.filter_scale, report)
     rows = rows_with_eke(fields, smoothed, clusters.mke, clusters.wall_rows, inputs.run)
     if len(rows) < kept:
         raise UsageError(
-            f"{inputs.daily} has {len(rows)} rows with EKE, fewer than the {kept} of "
-            f"{inputs.batch}: give the output of the simulation that streamed."
+            f"{inputs.daily} has {len(rows)} rows with EKE, fewer than the {kept} of {files}: "
+            "give the output of the simulation that streamed."
         )
     chosen = np.random.default_rng(inputs.seed).choice(len(rows), kept, replace=False)
     chosen.sort()
@@ -80,7 +83,8 @@ def draw_random(inputs: DrawRandomInputs, report: Report) -> Record:
     write_samples(inputs.output, drawn, properties)
     return Record(
         read=tuple(
-            Artifact(path, "dataset") for path in (inputs.daily, inputs.batch, inputs.clusters_file)
+            Artifact(path, "dataset")
+            for path in (inputs.daily, *inputs.batches, inputs.clusters_file)
         ),
         wrote=(Artifact(inputs.output, "dataset", {**properties, "samples": kept}),),
         metrics={

@@ -38,7 +38,7 @@ class IterationRow:
         iteration: counted from 0.
         samples_seen: samples that the sampler looked at; 0 where the base data alone were used.
         samples_kept: samples that it kept.
-        batch: name of the file that it wrote; empty where there is none.
+        batch: names of the files that samplers wrote; empty where there are none.
         losses: by network.
         baselines: losses of the plain regressions on the same training set, by name.
         diverged: why a network's training was rejected, by network.

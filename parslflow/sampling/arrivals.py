@@ -7,6 +7,8 @@ from collections.abc import Collection
 from collections.abc import Iterable
 
 from parslflow.errors import ParslflowError
+from parslflow.store.sharing import WHOLE
+from parslflow.store.sharing import Share
 
 
 class Arrivals:
@@ -16,11 +18,15 @@ class Arrivals:
         run: The run's name, with which the names of its data sets begin.
         list_name: The list that its ranks append to, for messages.
         kept: Stamps of times that are done with already.
+        share: The times that are sorted.
     """
 
-    def __init__(self, run: str, list_name: str, kept: Collection[str] = ()) -> None:
+    def __init__(
+        self, run: str, list_name: str, kept: Collection[str] = (), share: Share = WHOLE
+    ) -> None:
         self._run = run
         self._list = list_name
+        self._share = share
         self._name = re.compile(rf"{re.escape(run)}_(\d{{7,}}\.\d{{5}})_(\d{{6,}})")
         self._waiting: dict[str, dict[int, str]] = {}
         self._taken = set(kept)
@@ -34,8 +40,11 @@ class Arrivals:
         return f"{self._run}_end"
 
     def includes(self, name: str) -> bool:
-        """Whether a data set is of this run."""
-        return name == self.end_marker or self._name.fullmatch(name) is not None
+        """Whether a data set is of this run and share."""
+        match = self._name.fullmatch(name)
+        if match is None:
+            return name == self.end_marker
+        return self._share.has_day(int(match[1].partition(".")[0]))
 
     @property
     def times(self) -> int:
@@ -84,12 +93,13 @@ class Arrivals:
         self._taken.update(whole)
         return [(stamp, list(self._waiting.pop(stamp).values())) for stamp in whole]
 
-    def check_end(self, ranks: int, sent: int) -> None:
+    def check_end(self, ranks: int, sent: int, taken: int | None) -> None:
         """All has come that was sent.
 
         Args:
             ranks: How many ranks there are.
             sent: How many times each of them has sent, over all starts of the run.
+            taken: How many were taken by all who share the list; None if others are still at it.
 
         Raises:
             ParslflowError: A time is incomplete, or never came.
@@ -101,5 +111,5 @@ class Arrivals:
                 f"The run '{self._run}' ended, but its time {stamp} is incomplete: no tile came "
                 f"from {'rank' if len(missing) == 1 else 'ranks'} {named}."
             )
-        if sent != self.times:
-            raise ParslflowError(f"The run '{self._run}' sent {sent} times, but {self.times} came.")
+        if taken is not None and sent != taken:
+            raise ParslflowError(f"The run '{self._run}' sent {sent} times, but {taken} came.")

@@ -19,6 +19,8 @@ from parslflow.store.client import StoreClient
 from parslflow.store.pipeline import Replies
 from parslflow.store.pipelines import Command
 from parslflow.store.pipelines import Pipelines
+from parslflow.store.sharing import WHOLE
+from parslflow.store.sharing import Share
 
 SHORTEST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.2
@@ -45,6 +47,8 @@ class ModelTime:
 class Drain:
     """Iterates over the model times of a run as they become whole, until the run has ended.
 
+    Several drains, each with its share, take every time once together.
+
     Give each back with `release`: its data sets are then deleted, so that the store holds only what
     is not sampled yet. A tile that comes twice is taken once. What another drain had taken off the
     list and not given back is taken too. Use it in a ``with`` block, at whose end the last are
@@ -57,6 +61,7 @@ class Drain:
         fields: The tensors of each tile to fetch.
         time_limit_s: How long nothing new may come before the simulation is taken for stuck.
         kept: Stamps of times that are done with already: their tiles are deleted.
+        share: The times to take; all by default.
     """
 
     def __init__(
@@ -67,13 +72,15 @@ class Drain:
         fields: Sequence[str],
         time_limit_s: float,
         kept: Collection[str] = (),
+        share: Share = WHOLE,
     ) -> None:
         self._store = store
         self._list = list_name
         self._run = run
         self._fields = tuple(fields)
         self._time_limit_s = time_limit_s
-        self._arrivals = Arrivals(run, list_name, kept)
+        self._share = share
+        self._arrivals = Arrivals(run, list_name, kept, share)
         self._ranks: int | None = None
         self._replies = Replies()
         self._used: queue.SimpleQueue[Command] = queue.SimpleQueue()
@@ -92,7 +99,7 @@ class Drain:
             self._pipelines.execute(deletions)
             self._pipelines.close()
         if kind is None and self._arrivals.ended:
-            self._store.delete_datasets([self._arrivals.end_marker])
+            self._leave()
 
     def close(self) -> None:
         """End the iteration, which may be another thread's, within moments."""
@@ -126,9 +133,10 @@ class Drain:
         """
         pause = SHORTEST_PAUSE_S
         last = time.monotonic()
+        self._store.begin_share(self._list, self._share)
         left = self._left_behind()
         while not self._closing.is_set() and not self._has_ended():
-            names = left + self._store.drain_list(self._list)
+            names = left + self._store.drain_share(self._list, self._share)
             left = []
             if names:
                 # Sent again after their time was used and deleted.
@@ -181,17 +189,9 @@ class Drain:
         return self._ranks
 
     def _left_behind(self) -> list[str]:
-        """What is in the store already, on the list or not: another drain may have taken it off.
-
-        A simulation that died before this is run again, or nobody waits for its samples.
-        """
-        marker = self._arrivals.end_marker
+        """What is in the store already, on the list or not: another drain may have taken it off."""
         found = self._store.find_datasets(f"{self._run}_")
-        names = [name for name in found if self._arrivals.includes(name)]
-        if marker in names and self._number(marker, "status") != 0:
-            self._store.delete_datasets([marker])
-            names.remove(marker)
-        return names
+        return [name for name in found if self._arrivals.includes(name)]
 
     def _has_ended(self) -> bool:
         """Whether the marker of the end has come, which is appended after the last tile.
@@ -213,11 +213,17 @@ class Drain:
                     f"The simulation of the run '{self._run}' died while it was sampled, see its "
                     "folder for why."
                 )
-            self._arrivals.check_end(self._number_of_ranks(), times)
+            taken = self._store.finish_share(self._list, self._share, self._arrivals.times)
+            self._arrivals.check_end(self._number_of_ranks(), times, taken)
         except ParslflowError:
-            self._store.delete_datasets([marker])
+            self._leave()
             raise
         return True
+
+    def _leave(self) -> None:
+        """Delete the marker of the end, when all who share the list are done with it."""
+        if self._store.leave_share(self._list, self._share):
+            self._store.delete_datasets([self._arrivals.end_marker])
 
     def _number(self, dataset: str, key: str) -> int:
         """A whole number of a data set's metadata.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import NonNegativeInt
 from pydantic import PositiveInt
 
 from parslflow.errors import ParslflowError
@@ -20,10 +21,12 @@ from parslflow.sampling.batch import write_batch
 from parslflow.sampling.drain import Drain
 from parslflow.sampling.features import FIELDS
 from parslflow.sampling.kept import Kept
+from parslflow.sampling.kept import is_batched
 from parslflow.sampling.kept import kept_path
 from parslflow.sampling.kept import open_kept
 from parslflow.sampling.selection import Selection
 from parslflow.store.client import StoreClient
+from parslflow.store.sharing import Share
 from parslflow.store.stream import Stream
 
 IN_FLIGHT = 2
@@ -37,21 +40,29 @@ class SampleInputs(Inputs):
         address_file: Where the store says how to reach it.
         stream: The file that the simulation writes when it starts: which list, which run.
         clusters: The clusters file of the base data.
-        output: The batch that is written, a samples file.
+        outputs: The batches that are written, samples files, one for each of the samplers that
+            share the days of this simulation.
         time_limit_s: Seconds without anything new after which the simulation is taken for stuck.
         threads: Threads that work on a time while another one reads the next.
+        sampler: Which of them it is, from 0.
     """
 
     address_file: Path
     stream: Path
     clusters: Path
-    output: Path
+    outputs: tuple[Path, ...]
     time_limit_s: float
     threads: PositiveInt = 1
+    sampler: NonNegativeInt = 0
+
+    @property
+    def output(self) -> Path:
+        """The batch that this sampler writes."""
+        return self.outputs[self.sampler]
 
 
 def sample(inputs: SampleInputs, report: Report) -> Record:
-    """Keep the samples of the withheld cluster from all times that the simulation sends.
+    """Keep the samples of the withheld cluster from all times of this sampler's share.
 
     Ends when the simulation has said that it ended and all its times are sampled. Memory holds the
     replies of one time, the fields of two, and the samples of a chunk of the file.
@@ -67,9 +78,9 @@ def sample(inputs: SampleInputs, report: Report) -> Record:
     stream = Stream.load(inputs.stream, inputs.time_limit_s)
     about = {"run": stream.run, "stream": stream.inputs, "clusters": clusters.id}
     with open_kept(kept_path(inputs.output), about) as kept:
-        if not kept.batch:
+        # What a simulation that goes on sends again is taken until nobody needs it any more.
+        if not all(is_batched(kept_path(path), stream.inputs) for path in inputs.outputs):
             _sample(inputs, clusters, stream, kept, report)
-            kept.finish(events.sha256(inputs.output))
         metrics: dict[str, Value] = {"times": kept.times, "seen": kept.seen, "kept": len(kept)}
     return Record(
         read=(Artifact(inputs.stream, "dataset"), Artifact(inputs.clusters, "dataset")),
@@ -87,12 +98,15 @@ def sample(inputs: SampleInputs, report: Report) -> Record:
 def _sample(
     inputs: SampleInputs, clusters: Clusters, stream: Stream, kept: Kept, report: Report
 ) -> None:
-    """Write the batch of what was kept already and of what comes."""
+    """Take what comes, and write the batch of it and of what was kept already."""
     assembly = Assembly(clusters.mke, inputs.clusters, IN_FLIGHT, inputs.threads)
     selection = Selection(clusters, stream.run, inputs.threads)
+    share = Share(inputs.sampler, len(inputs.outputs))
     with (
         StoreClient.from_address_file(inputs.address_file) as store,
-        Drain(store, stream.list, stream.run, FIELDS, inputs.time_limit_s, kept.stamps) as drain,
+        Drain(
+            store, stream.list, stream.run, FIELDS, inputs.time_limit_s, kept.stamps, share
+        ) as drain,
         Ahead(assembly.each(drain), IN_FLIGHT, drain.close) as times,
     ):
         for fields in times:
@@ -105,10 +119,12 @@ def _sample(
                 f"The run '{stream.run}' ended without sending any time: let it run for at least "
                 "one interval of its stream."
             )
-        attributes: dict[str, Value] = {
-            "clusters": clusters.id,
-            "run": stream.run,
-            "times": kept.times,
-            "filter_scale": clusters.filter_scale,
-        }
-        write_batch(inputs.output, stream.run, kept.in_order(), attributes)
+        if not kept.batch:
+            attributes: dict[str, Value] = {
+                "clusters": clusters.id,
+                "run": stream.run,
+                "times": kept.times,
+                "filter_scale": clusters.filter_scale,
+            }
+            write_batch(inputs.output, stream.run, kept.in_order(), attributes)
+            kept.finish(events.sha256(inputs.output))

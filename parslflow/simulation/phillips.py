@@ -105,16 +105,21 @@ def _simulate(inputs: SimulateInputs, report: Report, held: int) -> Record:
     sampled = None
     if inputs.stream is not None:
         sampled = frozenset().union(*(kept_stamps(path, key) for path in inputs.kept))
-    sampler_is_done = bool(inputs.kept) and all(is_batched(path, key) for path in inputs.kept)
     begun = checkpoints.last(inputs.folder, key, sampled)
+    text = _rest(inputs, begun)
+    if inputs.kept and all(is_batched(path, key) for path in inputs.kept):
+        # Nobody waits for the tiles any more.
+        text = _set(text, "list", "''")
     input_file = inputs.folder / "input.nml"
     with atomic_path(input_file) as temporary:
-        temporary.write_text(_rest(inputs, begun), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
     for name in (RESTART, DAILY):
         # What an earlier attempt left may be one file with a version that is kept.
         (inputs.folder / name).unlink(missing_ok=True)
     if inputs.stream is not None:
+        _forget_the_end(inputs)
+        # From now on samplers look for tiles.
         stream = inputs.stream.model_copy(update={"inputs": key})
         stream.save(inputs.folder / STREAM)
 
@@ -125,7 +130,6 @@ def _simulate(inputs: SimulateInputs, report: Report, held: int) -> Record:
         metrics: dict[str, Value] = {"reused": str(cached.parent)}
     else:
         try:
-            _forget_the_end(inputs)
             metrics = _run(inputs, input_file, begun, report, held)
         except ParslflowError:
             _tell_the_sampler(inputs)
@@ -133,8 +137,6 @@ def _simulate(inputs: SimulateInputs, report: Report, held: int) -> Record:
         if cached is not None:
             with atomic_path(cached) as temporary:
                 shutil.copyfile(inputs.folder / RESTART, temporary)
-    if sampler_is_done:
-        _take_back(inputs)
     went_on_from = checkpoints.finish(inputs.folder, begun)
 
     read = [Artifact(input_file, "dataset")]
@@ -315,14 +317,6 @@ def _forget_the_end(inputs: SimulateInputs) -> None:
         return
     with StoreClient.from_address_file(inputs.address_file) as store:
         store.delete_datasets([f"{inputs.stream.run}_end"])
-
-
-def _take_back(inputs: SimulateInputs) -> None:
-    """Delete what was sent again, when the sampler had it and nobody waits for it."""
-    if inputs.stream is None or inputs.address_file is None:
-        return
-    with StoreClient.from_address_file(inputs.address_file) as store:
-        store.delete_datasets(store.drain_list(inputs.stream.list))
 
 
 def _tell_the_sampler(inputs: SimulateInputs) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from parslflow.store.address import Address
 from parslflow.store.connection import TIME_LIMIT_S
-from parslflow.store.datasets import DatasetCalls
 from parslflow.store.models import ModelCalls
+from parslflow.store.sharing import SharingCalls
 
 
-class StoreClient(DatasetCalls, ModelCalls):
+class StoreClient(SharingCalls, ModelCalls):
     """A client of one store: tensors, data sets and lists, models and scripts.
 
     Every call ends within the time limit, done or with a `StoreError` that says why, with a

@@ -56,16 +56,7 @@ class DatasetCalls(TensorCalls):
         """
         what = f"data set '{dataset.name}'"
         key = wire.metadata_key(dataset.name)
-        fields = wire.encode_metadata(dataset)
-        commands: Sequence[Sequence[Any]] = [
-            ["DEL", key],
-            ["HSET", key, *(word for field in fields.items() for word in field)],
-            *(
-                wire.tensor_set(wire.tensor_key(dataset.name, name), array)
-                for name, array in dataset.tensors.items()
-            ),
-            ["HSET", key, wire.COMPLETE, "1"],
-        ]
+        commands = put_commands(dataset)
         if list is None or self.published.clustered:
             self._call(what, lambda: _transaction(self.shards.of(key), commands))
             commands = []
@@ -174,10 +165,7 @@ class DatasetCalls(TensorCalls):
         with self._lock:
             self._appends += 1
             number = b"%d" % self._appends
-        # On a cluster the key is to be on the list's shard, in its slot.
-        mark = f"{list}.appended.{self._name}.{threading.get_ident()}"
-        if "{" not in list:
-            mark = f"{{{list}}}.appended.{self._name}.{threading.get_ident()}"
+        mark = wire.key_beside(list, f"appended.{self._name}.{threading.get_ident()}")
         self._marks.add(mark)
         expiry_s = math.ceil(2 * self.time_limit_s) + 60
         sent = False
@@ -199,6 +187,25 @@ class DatasetCalls(TensorCalls):
             wire.decode_metadata(name, fields)
             for name, fields in zip(datasets, replies, strict=True)
         ]
+
+
+def put_commands(dataset: Dataset) -> list[list[wire.Word]]:
+    """The commands that put a data set in place of what is there, whole when all are done.
+
+    Raises:
+        ParslflowError: The format has no name for the type of an array or a value.
+    """
+    key = wire.metadata_key(dataset.name)
+    fields = wire.encode_metadata(dataset)
+    return [
+        ["DEL", key],
+        ["HSET", key, *(word for field in fields.items() for word in field)],
+        *(
+            wire.tensor_set(wire.tensor_key(dataset.name, name), array)
+            for name, array in dataset.tensors.items()
+        ),
+        ["HSET", key, wire.COMPLETE, "1"],
+    ]
 
 
 def _transaction(server: redis.Redis, commands: Sequence[Sequence[wire.Word]]) -> list[Any]:

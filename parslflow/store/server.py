@@ -21,6 +21,9 @@ from parslflow.store.process import quoted
 
 START_S = 60.0
 
+MOST_CLIENTS = 32000
+"""So many ranks may be connected, or as many as the machine lets a process open files."""
+
 
 class StoreServer:
     """A server with our module, or a cluster of them, alive inside a ``with`` block.
@@ -119,6 +122,7 @@ class StoreServer:
                 "daemonize no",
                 f"maxmemory {self._memory_mb * 2**20 // self._shards}",
                 "maxmemory-policy noeviction",
+                f"maxclients {MOST_CLIENTS}",
                 f"loadmodule {quoted(module)}",
                 *self._secret(),
             ]

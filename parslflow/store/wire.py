@@ -117,6 +117,11 @@ def keys(dataset: str, tensors: Iterable[str]) -> list[str]:
     return [metadata_key(dataset), *(tensor_key(dataset, tensor) for tensor in tensors)]
 
 
+def key_beside(key: str, what: str) -> str:
+    """A key of the store's own beside another, on the same server of a cluster."""
+    return f"{key}.{what}" if "{" in key else f"{{{key}}}.{what}"
+
+
 def list_entry(dataset: str) -> str:
     """What a list holds for a data set."""
     return f"{{{dataset}}}"
@@ -187,7 +192,7 @@ def packed(words: Sequence[Word]) -> bytes:
 
 
 def _packed_word(word: Word) -> bytes:
-    data = word.encode() if isinstance(word, str) else bytes(word)
+    data = str(word).encode() if isinstance(word, str | int) else bytes(word)
     return b"$%d\r\n%b\r\n" % (len(data), data)
 
 

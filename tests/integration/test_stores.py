@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import tomlkit
 
+from parslflow.learning.samples import read_attributes
+from parslflow.learning.samples import read_samples
 from parslflow.rundir import RunDir
 from parslflow.store.server import StoreServer
 from tests.integration.test_loop import SMALL
@@ -33,7 +35,9 @@ def parslflow(*arguments: str | Path, folder: Path) -> str:
     return done.stdout
 
 
-def run_loop(folder: Path, name: str, store: dict[str, object], inference: str = "store") -> RunDir:
+def run_loop(
+    folder: Path, name: str, store: dict[str, object], inference: str = "store", samplers: int = 1
+) -> RunDir:
     """Run the loop to its end, and check that tiles were sampled and a network was asked."""
     experiment = tomlkit.parse(SMALL.read_text())
     experiment["name"] = name
@@ -41,6 +45,7 @@ def run_loop(folder: Path, name: str, store: dict[str, object], inference: str =
     experiment["high"]["spinup_days"] = 25
     experiment["low"]["spinup_days"] = 5
     experiment["low"]["inference"] = inference
+    experiment["sampling"]["samplers"] = samplers
     experiment["training"]["networks"] = ["EKE-Bottleneck"]
     experiment["training"]["rows"] = 1000
     for part in ("first", "again"):
@@ -63,9 +68,15 @@ def test_the_loop_runs_with_a_store_that_smartsim_starts(folder: Path) -> None:
     assert "User requested shutdown" in (run.store / "server.log").read_text()
 
 
-def test_the_loop_runs_with_a_cluster(folder: Path) -> None:
-    run = run_loop(folder, "shards", {"shards": 3, "memory_mb": 300})
+def test_the_loop_runs_with_a_cluster_and_two_samplers(folder: Path) -> None:
+    run = run_loop(folder, "shards", {"shards": 3, "memory_mb": 300}, samplers=2)
     assert len(list(run.store.glob("shard-*"))) == 3
+    batches = [run.samples / f"batch-1-{sampler}.h5" for sampler in (1, 2)]
+    assert sorted(int(read_attributes(batch)["times"]) for batch in batches) == [1, 2]
+    first, second = (set(read_samples(batch).day) for batch in batches)
+    assert first.isdisjoint(second)
+    assembled = json.loads((run.stages / "assemble-1.json").read_text())["inputs"]
+    assert assembled["batches"] == [str(batch) for batch in batches]
 
 
 def test_the_loop_runs_with_a_running_store_and_the_network_in_the_simulation(

@@ -177,7 +177,7 @@ def inputs(server: StoreServer, base: Base, folder: Path) -> SampleInputs:
         address_file=server.address_file,
         stream=folder / "stream.json",
         clusters=base.path,
-        output=folder / "batch.h5",
+        outputs=(folder / "batch.h5",),
         time_limit_s=20.0,
     )
 
@@ -302,7 +302,7 @@ def test_a_sampler_that_fails_goes_on_with_what_it_kept(
     record = sampled(store, whole, *tiles, end("high-1", 4))
     expected = read_samples(whole.output)
 
-    stage = whole.model_copy(update={"output": tmp_path / "again.h5"})
+    stage = whole.model_copy(update={"outputs": (tmp_path / "again.h5",)})
     broken = tile("high-1", 2, 2)
     broken.metadata = broken.metadata | {"isc": 2.5}
     others = [one for one in tiles if one.name != broken.name]

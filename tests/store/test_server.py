@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
+import resource
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -80,6 +83,33 @@ def test_server_is_reachable_by_its_user_alone(
     if listen == "unix":
         assert not path.parent.exists()
     assert not list(folder.glob("*.rdb"))
+
+
+RANKS = 10_500
+"""More than the 10,000 clients that a server takes by default."""
+
+
+def test_more_than_ten_thousand_ranks_are_connected_at_once(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < RANKS + 500:
+        pytest.skip(f"a process may have {hard} open files here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        with (
+            StoreServer(tmp_path) as server,
+            server.client() as store,
+            contextlib.ExitStack() as stack,
+        ):
+            before = store.memory().used
+            for _ in range(RANKS):
+                rank = stack.enter_context(socket.socket(socket.AF_UNIX))
+                rank.connect(server.address.removeprefix("unix://"))
+            rank.sendall(b"PING\r\n")
+            assert rank.recv(64) == b"+PONG\r\n"
+            # What docs/scaling.md counts for each.
+            assert (store.memory().used - before) / RANKS < 20e3
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def run_serve(inputs: ServeInputs) -> tuple[threading.Thread, list[Record | Exception]]:

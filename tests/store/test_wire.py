@@ -173,6 +173,11 @@ def test_tensor_names_that_are_numbers_are_refused() -> None:
         wire.decode_metadata("d", {b".tensor_names": wire.encode_field("n", 1)})
 
 
+def test_a_command_is_packed_with_words_of_every_kind() -> None:
+    packed = wire.packed(["AI.TENSORSET", b"key", 28, memoryview(b"\0\1")])
+    assert packed == b"*4\r\n$12\r\nAI.TENSORSET\r\n$3\r\nkey\r\n$2\r\n28\r\n$2\r\n\0\1\r\n"
+
+
 @given(texts)
 def test_list_entry_comes_back(name: str) -> None:
     assert wire.dataset_of_entry(wire.list_entry(name).encode()) == name
