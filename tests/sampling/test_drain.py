@@ -225,20 +225,6 @@ def test_a_simulation_that_died_ends_the_drain(store: StoreClient) -> None:
     died.join()
 
 
-def test_a_simulation_that_had_died_before_is_waited_for(store: StoreClient) -> None:
-    """It is run again, and what it sends again is taken once."""
-    for rank in range(RANKS - 1):
-        put(store, rank, 1)
-    end(store, 0, status=1)
-    again = threading.Timer(
-        0.3, send, (store, [(rank, day) for day in (1, 2) for rank in range(RANKS)], 2)
-    )
-    again.start()
-    assert drained(store) == [1, 2]
-    again.join()
-    assert present(store) == []
-
-
 def test_an_end_that_is_taken_back_is_none(store: StoreClient) -> None:
     with drain(store) as times:
         iterator = iter(times)

@@ -72,6 +72,10 @@ def test_the_last_to_finish_is_told_what_all_took(any_store: StoreClient) -> Non
     any_store.begin_share("tiles", shares[0])
     assert any_store.finish_share("tiles", shares[2], taken[2]) is None
     assert any_store.finish_share("tiles", shares[0], taken[0]) == 7
+    assert [any_store.leave_share("tiles", shares[reader]) for reader in (0, 1)] == [False, False]
+    # One that left and begins again is waited for.
+    any_store.begin_share("tiles", shares[1])
+    assert [any_store.leave_share("tiles", shares[reader]) for reader in (2, 1)] == [False, True]
     assert present(any_store) == []
 
 
