@@ -37,11 +37,12 @@ def guarding() -> Iterator[None]:
     command = [sys.executable, "-m", "parslflow.guard", str(os.getpid()), mark]
     # It outlives the terminal, and is none of those that it looks for.
     watcher = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    os.environ[VARIABLE] = mark
+    # setproctitle, which Parsl's interchange uses, writes its title over the mark if it may.
+    os.environ |= {VARIABLE: mark, "SPT_NOENV": "1"}
     try:
         yield
     finally:
-        del os.environ[VARIABLE]
+        del os.environ[VARIABLE], os.environ["SPT_NOENV"]
         watcher.returncode = 0  # it is left alone: what remains is ended after this process
 
 

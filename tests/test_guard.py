@@ -15,10 +15,11 @@ DRIVER = """
 import subprocess, sys, time
 from parslflow.guard import guarding
 
+titled = "import setproctitle, time; setproctitle.setproctitle('parsl'); time.sleep(300)"
 stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(300)"
 outside = subprocess.Popen(["sleep", "300"])
 with guarding():
-    mild = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    mild = subprocess.Popen([sys.executable, "-c", titled], start_new_session=True)
     hard = subprocess.Popen([sys.executable, "-c", stubborn], start_new_session=True)
     print(outside.pid, mild.pid, hard.pid, flush=True)
     {then}
@@ -52,11 +53,8 @@ def wait_until_ended(pids: list[int]) -> None:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, None])
-def test_what_a_driver_leaves_behind_is_ended(
-    end: signal.Signals | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(guard, "GRACE_SECONDS", 0.5)
+@pytest.mark.parametrize("end", [signal.SIGKILL, None])
+def test_what_a_driver_leaves_behind_is_ended(end: signal.Signals | None, tmp_path: Path) -> None:
     driver, (outside, mild, hard) = start("pass" if end is None else "time.sleep(300)", tmp_path)
     try:
         assert end is None or lives(mild)

@@ -120,6 +120,8 @@ class StoreServer:
                 'save ""',
                 f"appendonly {'yes' if self._persist else 'no'}",
                 "daemonize no",
+                # A title is written over the environment, by which a run's processes are known.
+                "set-proc-title no",
                 f"maxmemory {self._memory_mb * 2**20 // self._shards}",
                 "maxmemory-policy noeviction",
                 f"maxclients {MOST_CLIENTS}",

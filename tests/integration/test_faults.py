@@ -50,14 +50,16 @@ TRANSIENT = ("sampler", "rank", "training")
 """Those that are there for a short while only."""
 
 
-def start(folder: Path, *arguments: str | Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(folder: Path, *arguments: str | Path) -> subprocess.Popen[bytes]:
+    # A pipe would be open as long as any process of the run.
+    with (folder / "stderr").open("wb") as errors:
+        return subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
 
 
 def marked(driver: int) -> Iterator[tuple[int, str]]:
@@ -141,13 +143,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(folder: Path) -> np.ndarray:
     driver = start(folder, "run", "small.toml")
-    _, problem = driver.communicate(timeout=WHOLE_SECONDS)
-    assert driver.returncode == 0, problem
+    assert driver.wait(WHOLE_SECONDS) == 0, (folder / "stderr").read_text()
     [run] = (folder / "runs").glob("small-*")
     return rows(run)
 
 
-def run_of(folder: Path, before: set[Path], driver: subprocess.Popen[str]) -> Path:
+def run_of(folder: Path, before: set[Path], driver: subprocess.Popen[bytes]) -> Path:
     """The directory of the run that a driver has begun."""
     deadline = time.monotonic() + 60
     while not (new := set((folder / "runs").glob("small-*")) - before):
@@ -167,9 +168,7 @@ def endure(folder: Path, left: list[str], draw: random.Random) -> tuple[Path, li
     while True:
         time.sleep(draw.uniform(0.2, 2.0))
         if driver.poll() is not None:
-            assert driver.stderr is not None
-            problem = driver.stderr.read()
-            driver.stderr.close()
+            problem = (folder / "stderr").read_text()
             if driver.returncode == 0:
                 return run, killed
             assert killed, problem
