@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from parsl import python_app
 
+from parslflow import sites
 from parslflow import stages
 from parslflow import workflow
 from parslflow.bench import measure
@@ -24,6 +25,7 @@ from parslflow.experiment import Experiment
 from parslflow.experiment import Grid
 from parslflow.finished import Finished
 from parslflow.learning.settings import TrainInputs
+from parslflow.members import Generated
 from parslflow.records import Record
 from parslflow.records import Value
 from parslflow.rundir import RunDir
@@ -35,12 +37,15 @@ from parslflow.simulation.phillips import STREAM
 from parslflow.simulation.phillips import Network
 from parslflow.sites import Site
 from parslflow.store.stream import Stream
+from parslflow.store.stream import begin
+from parslflow.store.stream import give_up
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 simulate = python_app(stages.run, executors=["simulation"])
 interpolate = python_app(stages.run, executors=["sampling"])
+perturb = python_app(stages.run, executors=["sampling"])
 train = python_app(stages.run, executors=["training"])
 prepare = python_app(stages.run, executors=["training"])
 assemble = python_app(stages.run, executors=["training"])
@@ -170,11 +175,15 @@ class Stages(Calls):
         )  # fmt: skip
 
     def train_control(
-        self, network: str, rows: str, seed: int, training_set: Record, before: Record
+        self,
+        network: str,
+        rows: str,
+        seed: int,
+        iteration: int,
+        training_set: Record,
+        before: Record,
     ) -> Future[Record]:
         """Train ``network`` for a control, from the weights of ``before``."""
-        a_simulation = self._experiment.sampling.samplers if rows == "new" else 1
-        iteration = int(training_set.wrote[0].properties["batches"]) // a_simulation
         return self._train(
             "control", f"{network}-{rows}-{seed}", network, iteration, seed, training_set, before,
             rows=rows, control_seed=seed,
@@ -191,33 +200,51 @@ class Stages(Calls):
         call = self._call("baselines", "baselines", name, inputs, iteration=iteration)
         return self._once(baselines, call)
 
-    def draw_random(
-        self, iteration: int, seed: int, high: Record, batches: list[Record], prepared: Record
-    ) -> Future[Record]:
-        """Draw as many rows of the run ``high`` as its ``batches`` have, with the seed's number."""
-        name = f"random-{seed}-{iteration}"
+    def perturb(self, member: int, start: Record) -> Future[Record]:
+        """Put noise on the state of ``start``, from which a member of High goes on."""
+        name = f"perturb-m{member}"
         inputs = {
-            "daily": _file(high, DAILY),
-            "run": f"generate-{iteration}",
-            "batches": [batch.wrote[0].path for batch in batches],
+            "restart": _file(start, RESTART),
+            "scale": self._experiment.high.member_noise,
+            "seed": self._experiment.seed + member,
+            "output": self._run.simulations / name / RESTART,
+        }
+        return self._once(perturb, self._call("perturb", "perturb", name, inputs, member=member))
+
+    def draw_random(self, seed: int, run: Generated, prepared: Record) -> Future[Record]:
+        """Draw as many rows of a run of High as its batches have, with the seed's number."""
+        label = self._experiment.high.label(run.iteration, run.member)
+        name = f"random-{seed}-{label}"
+        inputs = {
+            "daily": _file(run.high, DAILY),
+            "run": f"generate-{label}",
+            "batches": [batch.wrote[0].path for batch in run.batches],
             "clusters_file": _file(prepared, self._clusters.name),
             "seed": self._experiment.seed + seed,
             "output": self._run.samples / f"{name}.h5",
         }
         call = self._call(
-            "draw-random", "control", f"draw-{name}", inputs, iteration=iteration, control_seed=seed
-        )
+            "draw-random", "control", f"draw-{name}", inputs,
+            iteration=run.iteration, control_seed=seed,
+        )  # fmt: skip
         return self._once(draw_random, call)
 
+    @property
+    def members_at_once(self) -> int:
+        """How many members of High can run at once."""
+        return sites.simulations(self._site)
+
     def stream(
-        self, iteration: int, start: Record, prepared: Record
+        self, iteration: int, member: int, start: Record, prepared: Record
     ) -> tuple[Future[Record], list[Future[Record]]]:
-        """Run High from ``start``, and keep what is new of its tiles in batches."""
+        """Run a member of High from ``start``, and keep what is new of its tiles in batches."""
         high = self._experiment.high
-        name = f"generate-{iteration}"
-        labels = self._experiment.sampling.labels(iteration)
-        batches = [self._run.samples / f"batch-{label}.h5" for label in labels]
+        label = high.label(iteration, member)
+        name = f"generate-{label}"
+        samplers = self._experiment.sampling.labels(label)
+        batches = [self._run.samples / f"batch-{sampler}.h5" for sampler in samplers]
         stream_file = self._run.simulations / name / STREAM
+        keyspace = f"member-{member}" if high.members > 1 else ""
         generating = self._simulation(
             "generate",
             name,
@@ -225,13 +252,29 @@ class Stages(Calls):
             days=high.generate_days,
             restart=_file(start, RESTART),
             daily=True,
-            stream=Stream(list=f"{name}-tiles", run=name),
+            stream=Stream(list=f"{name}-tiles", run=name, keyspace=keyspace),
             kept=tuple(map(kept_path, batches)),
             iteration=iteration,
+            member=member,
         )
+        inputs = {
+            "address_file": self._address,
+            "stream": stream_file,
+            "clusters": _file(prepared, self._clusters.name),
+            "outputs": batches,
+            "time_limit_s": self._experiment.sampling.time_limit,
+            "threads": self._site.threads,
+        }
         samplings = [
-            self._sampling(iteration, sampler, stream_file, batches, prepared)
-            for sampler in range(len(batches))
+            self._call(
+                "sample",
+                "sample",
+                f"sample-{sampler}",
+                inputs | {"sampler": number},
+                iteration=iteration,
+                member=member,
+            )
+            for number, sampler in enumerate(samplers)
         ]
         # Tiles that were sampled are gone, and a simulation without samplers would send to nobody:
         # all are done, or none.
@@ -239,10 +282,19 @@ class Stages(Calls):
             sampled = [self._once(sample, sampling) for sampling in samplings]
             return self._once(simulate, generating), sampled
         # The samplers wait until this simulation, and no earlier one, says what it sends.
-        stream_file.unlink(missing_ok=True)
+        begin(stream_file)
         # The samplers are there before the tiles come.
         sampled = [self._send(sample, sampling) for sampling in samplings]
-        return self._send(simulate, generating), sampled
+        generated = self._send(simulate, generating)
+
+        def tell(future: Future[Record]) -> None:
+            if (error := future.exception()) is not None:
+                give_up(stream_file, str(error))
+
+        # None of them goes on without the others.
+        for future in (generated, *sampled):
+            future.add_done_callback(tell)
+        return generated, sampled
 
     def deploy(self, version: str, model: Record) -> Future[Record]:
         """Put the network of ``model`` where the simulation asks it."""
@@ -297,21 +349,6 @@ class Stages(Calls):
             "folder": self._run.report,
         }
         return self._once(draw, self._call("draw", "report", "figures", inputs))
-
-    def _sampling(
-        self, iteration: int, sampler: int, stream: Path, batches: list[Path], prepared: Record
-    ) -> stages.Call:
-        inputs = {
-            "address_file": self._address,
-            "stream": stream,
-            "clusters": _file(prepared, self._clusters.name),
-            "outputs": batches,
-            "time_limit_s": self._experiment.sampling.time_limit,
-            "threads": self._site.threads,
-            "sampler": sampler,
-        }
-        name = f"sample-{self._experiment.sampling.labels(iteration)[sampler]}"
-        return self._call("sample", "sample", name, inputs, iteration=iteration)
 
     def _assemble(
         self,

@@ -19,7 +19,7 @@ from parsl.providers.base import ExecutionProvider
 from parslflow import retries
 
 Block = Callable[[int, Launcher], ExecutionProvider]
-"""Asks for blocks of so many nodes whose workers this launcher starts; one block at most."""
+"""Asks for blocks of so many nodes whose workers this launcher starts."""
 
 IDLE_SECONDS = 60.0
 """A block without work is given back after so long."""
@@ -39,6 +39,7 @@ def config(
     *,
     walltime: str,
     nodes: int,
+    simulations: int = 1,
     trainings: int = 2,
     interface: str = "",
     accelerators: int = 0,
@@ -53,6 +54,7 @@ def config(
             worker stays on the first node of its block, from where it starts ranks on all.
         walltime: of a block, HH:MM:SS.
         nodes: of a simulation's block.
+        simulations: how many run at a time, each in a block of its own.
         trainings: how many run at a time.
         interface: the network interface of this host by which nodes reach it; its host name's by
             default.
@@ -83,11 +85,15 @@ def config(
             cpu_affinity=cpu_affinity,
         )
 
+    simulation = block(nodes, SimpleLauncher())
+    simulation.max_blocks = simulations
+    # Parsl counts a worker for each of the nodes, where there is one for all of them.
+    simulation.parallelism = nodes
     return Config(
         executors=[
-            executor("simulation", 1, block(nodes, SimpleLauncher())),
+            executor("simulation", 1, simulation),
             executor("training", trainings, block(1, launcher), accelerators, cpu_affinity),
-            executor("sampling", 2, block(1, launcher)),
+            executor("sampling", 2 * simulations, block(1, launcher)),
             executor("store", 1, block(1, launcher)),
         ],
         run_dir=str(run_dir / "logs" / "parsl"),

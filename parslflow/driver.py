@@ -172,20 +172,28 @@ def _parsl(site: Site, run_dir: RunDir) -> Iterator[None]:
             yield
     except (ParslError, ManagerLost, WorkerLost) as error:
         raise ParslflowError(
-            f"{' '.join(str(error).split()).rstrip('.')}: see {run_dir.logs / 'parsl'}; "
+            f"{_sentence(error)}: see {run_dir.logs / 'parsl'}; "
             f"'parslflow resume {run_dir.root}' goes on from here."
         ) from error
 
 
+def _sentence(error: Exception) -> str:
+    """What Parsl says of a failure, of a block's own output the last line alone."""
+    text, _, output = str(error).partition("Check the stdout/stderr logs")
+    words = [" ".join(text.split()), *output.strip().splitlines()[-1:]]
+    return ": ".join(part.rstrip(".") for part in words)
+
+
 def find_site(choice: Choice, run_dir: RunDir, experiment: Experiment) -> Site:
-    """The site, whose launch command is there, and workers for all the samplers."""
+    """The site, whose launch command is there, and workers for all samplers that run at once."""
     site = sites.load(choice, run_dir.root)
     if shutil.which(site.launch[0]) is None:
         raise UsageError(
             f"--site {choice.name}: the launch command '{site.launch[0]}' is not on PATH: install "
             "MPI or mend the site's file."
         )
-    sites.demand_workers(choice.name, site, "sampling", experiment.sampling.samplers)
+    members = min(experiment.high.members, sites.simulations(site))
+    sites.demand_samplers(choice.name, site, members * experiment.sampling.samplers)
     return site
 
 
@@ -244,7 +252,9 @@ def _summary(
     """What the run came to, from the records and the journal."""
     rows = []
     for iteration, trained in enumerate(outcome.models):
-        batches = outcome.batches[iteration - 1] if iteration else []
+        made = outcome.generated[iteration - 1] if iteration else []
+        lost = outcome.failed[iteration - 1] if iteration else {}
+        batches = [batch for run in made for batch in run.batches]
         rows.append(
             IterationRow(
                 iteration=iteration,
@@ -259,6 +269,7 @@ def _summary(
                 },
                 baselines=_baselines(outcome.baselines[iteration]),
                 diverged=outcome.diverged[iteration],
+                failed={str(member): reason for member, reason in lost.items()},
             )
         )
     last = outcome.decisions[-1]

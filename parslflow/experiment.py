@@ -120,7 +120,15 @@ class High(Grid):
     base_days: PositiveInt
     """Days of daily output that make the base data."""
     generate_days: PositiveInt
-    """Days that each iteration adds."""
+    """Days that each iteration adds, by each member."""
+    members: PositiveInt = 1
+    """How many runs make new data in each iteration, from states that differ by noise at first."""
+    member_noise: PositiveFloat = 0.01
+    """Velocity scale of that noise, m/s; the first member has none."""
+
+    def label(self, iteration: int, member: int) -> str:
+        """What a member's run in an iteration is called; a single one has no number."""
+        return f"{iteration}" if self.members == 1 else f"{iteration}-m{member}"
 
 
 class Low(Grid):
@@ -151,11 +159,11 @@ class Sampling(Section):
     samplers: PositiveInt = 1
     """How many samplers share the days of a simulation; each writes a batch of its own."""
 
-    def labels(self, iteration: int) -> list[str]:
-        """What the samplers of an iteration are called; a single one has no number."""
+    def labels(self, run: str) -> list[str]:
+        """What the samplers of a run of High are called; a single one has no number."""
         if self.samplers == 1:
-            return [f"{iteration}"]
-        return [f"{iteration}-{number}" for number in range(1, self.samplers + 1)]
+            return [run]
+        return [f"{run}-{number}" for number in range(1, self.samplers + 1)]
 
 
 class Training(Section):

@@ -39,6 +39,7 @@ TRAINED_SHARE = 0.8
 
 OUTPUTS = {
     "interpolate": ("output",),
+    "perturb": ("output",),
     "prepare": ("samples", "clusters_file"),
     "assemble": ("output",),
     "draw-random": ("output",),

@@ -12,6 +12,7 @@ from parslflow.errors import DivergedError
 from parslflow.errors import ParslflowError
 from parslflow.experiment import Experiment
 from parslflow.experiment import Grid
+from parslflow.members import Generated
 from parslflow.provenance.events import Content
 from parslflow.records import Record
 
@@ -60,8 +61,8 @@ def remaining(
     return steps.left
 
 
-class _WaitedFor(Exception):
-    """The answer of an execution that has not completed."""
+class _WaitedFor(BaseException):
+    """The answer of an execution that has not completed; no failure, so that nothing catches it."""
 
 
 class _Steps:
@@ -102,10 +103,12 @@ class _Steps:
     def baselines(self, iteration: int, training_set: Record) -> Future[Record]:
         return self._step(f"baselines-{iteration}")
 
-    def draw_random(
-        self, iteration: int, seed: int, high: Record, batches: list[Record], prepared: Record
-    ) -> Future[Record]:
-        return self._step(f"draw-random-{seed}-{iteration}")
+    def perturb(self, member: int, start: Record) -> Future[Record]:
+        return self._step(f"perturb-m{member}")
+
+    def draw_random(self, seed: int, run: Generated, prepared: Record) -> Future[Record]:
+        label = self._experiment.high.label(run.iteration, run.member)
+        return self._step(f"draw-random-{seed}-{label}")
 
     def assemble_control(
         self, rows: str, seed: int, prepared: Record, batches: list[Record]
@@ -113,15 +116,24 @@ class _Steps:
         return self._step(f"assemble-{rows}-{seed}")
 
     def train_control(
-        self, network: str, rows: str, seed: int, training_set: Record, before: Record
+        self,
+        network: str,
+        rows: str,
+        seed: int,
+        iteration: int,
+        training_set: Record,
+        before: Record,
     ) -> Future[Record]:
         return self._step(f"train-{network}-{rows}-{seed}")
 
+    members_at_once = 1
+
     def stream(
-        self, iteration: int, start: Record, prepared: Record
+        self, iteration: int, member: int, start: Record, prepared: Record
     ) -> tuple[Future[Record], list[Future[Record]]]:
-        samplings = self._experiment.sampling.labels(iteration)
-        names = f"generate-{iteration}", *(f"sample-{label}" for label in samplings)
+        label = self._experiment.high.label(iteration, member)
+        samplings = self._experiment.sampling.labels(label)
+        names = f"generate-{label}", *(f"sample-{sampling}" for sampling in samplings)
         # All are done, or none.
         done = all(name in self._completed for name in names)
         generating, *sampling = (self._step(name, done=done) for name in names)

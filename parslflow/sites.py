@@ -16,6 +16,9 @@ from pathlib import Path
 
 from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
+from parsl.executors import ThreadPoolExecutor
+from parsl.executors.base import ParslExecutor
+from parsl.executors.status_handling import BlockProviderExecutor
 
 from parslflow.errors import UsageError
 from parslflow.records import Value
@@ -166,22 +169,37 @@ def _arguments(choice: Choice, function: SiteFunction) -> dict[str, Value]:
     return arguments
 
 
-def demand_workers(name: str, site: Site, label: str, count: int) -> None:
-    """See that an executor can run so many stages at once, as far as Parsl says.
+def simulations(site: Site) -> int:
+    """How many simulations run at once: one in each block of the site, or in each thread."""
+    found = executor(site, "simulation")
+    if isinstance(found, ThreadPoolExecutor):
+        return found.max_threads or 1
+    if isinstance(found, BlockProviderExecutor) and found.provider is not None:
+        return found.provider.max_blocks
+    return 1
+
+
+def demand_samplers(name: str, site: Site, count: int) -> None:
+    """See that so many samplers can run at once, as far as Parsl says.
 
     Raises:
-        UsageError: it cannot, and stages that need one another would wait for ever.
+        UsageError: they cannot, and simulations would wait for them for ever.
     """
-    [executor] = [executor for executor in site.parsl.executors if executor.label == label]
-    if not isinstance(executor, HighThroughputExecutor) or executor.provider is None:
+    found = executor(site, "sampling")
+    if not isinstance(found, HighThroughputExecutor) or found.provider is None:
         return
-    nodes = executor.provider.nodes_per_block * executor.provider.max_blocks
-    workers = executor.max_workers_per_node * nodes
+    nodes = found.provider.nodes_per_block * found.provider.max_blocks
+    workers = found.max_workers_per_node * nodes
     if workers < count:
         raise UsageError(
-            f"--site {name}: the executor '{label}' has {workers} workers where {count} are needed "
-            "at once: give it more, or ask for fewer in the experiment."
+            f"--site {name}: the executor 'sampling' has {workers} workers where {count} samplers "
+            "run at once: give it more, or lower sampling.samplers in the experiment."
         )
+
+
+def executor(site: Site, label: str) -> ParslExecutor:
+    """The site's executor with this label."""
+    return next(one for one in site.parsl.executors if one.label == label)
 
 
 def prepare_process() -> None:

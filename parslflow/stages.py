@@ -27,6 +27,7 @@ from parslflow.records import Value
 STAGES = {
     "simulate": ("parslflow.simulation.phillips", "simulate", "SimulateInputs"),
     "interpolate": ("parslflow.simulation.interpolation", "interpolate", "InterpolateInputs"),
+    "perturb": ("parslflow.simulation.perturbation", "perturb", "PerturbInputs"),
     "sample": ("parslflow.sampling.sampler", "sample", "SampleInputs"),
     "prepare": ("parslflow.learning.prepare", "prepare", "PrepareInputs"),
     "assemble": ("parslflow.learning.assemble", "assemble", "AssembleInputs"),

@@ -1,4 +1,4 @@
-"""Sees that Parsl's executors work: that their interchanges live, and that blocks start.
+"""Sees to Parsl's executors: interchanges live, blocks start, and idle ones are given back.
 
 Without its interchange an executor's tasks would never end, and a queue that never starts would be
 waited for without a word.
@@ -11,12 +11,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextlib import suppress
 from functools import partial
 
 from parsl.dataflow.dflow import DataFlowKernel
 from parsl.errors import ParslError
 from parsl.executors import HighThroughputExecutor
+from parsl.executors.high_throughput.errors import CommandClientBadError
+from parsl.executors.high_throughput.errors import CommandClientTimeoutError
 from parsl.jobs.states import JobState
+
+from parslflow.blocks import IDLE_SECONDS
 
 PERIOD_SECONDS = 1.0
 
@@ -52,7 +57,7 @@ class Waiting:
 
 @contextmanager
 def watching(kernel: DataFlowKernel) -> Iterator[None]:
-    """During the block fail all tasks of an executor whose interchange has ended."""
+    """See to the executors during the block: tasks of one whose interchange has ended fail."""
     executors = [
         executor
         for executor in kernel.executors.values()
@@ -70,6 +75,24 @@ def watching(kernel: DataFlowKernel) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+def _give_back(executor: HighThroughputExecutor) -> None:
+    """Give blocks back that have been idle for long while others work.
+
+    Parsl's strategy "simple" waits until all are idle, the other one cancels those that start.
+    """
+    statuses = executor.status_facade.values()
+    blocks = sum(status.state is JobState.RUNNING for status in statuses)
+    tasks = executor.outstanding()
+    if executor.bad_state_is_set or not 0 < tasks < blocks:
+        return
+    if any(status.state is JobState.PENDING for status in statuses):
+        return
+    with suppress(CommandClientTimeoutError, CommandClientBadError):
+        starting = blocks - len({one["block_id"] for one in executor.connected_managers()})
+        if not starting:
+            executor.scale_in_facade(blocks - tasks, max_idletime=IDLE_SECONDS)
 
 
 def _watch(executors: list[HighThroughputExecutor], over: threading.Event) -> None:
@@ -90,6 +113,7 @@ def _watch(executors: list[HighThroughputExecutor], over: threading.Event) -> No
                     file=sys.stderr,
                     flush=True,
                 )
+            _give_back(executor)
             process = executor.interchange_proc
             if executor.bad_state_is_set or process is None or process.poll() is None:
                 continue

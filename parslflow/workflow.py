@@ -21,6 +21,8 @@ from parslflow.errors import DivergedError
 from parslflow.errors import ParslflowError
 from parslflow.experiment import Experiment
 from parslflow.experiment import Grid
+from parslflow.members import Generated
+from parslflow.members import Members
 from parslflow.records import Record
 
 Key = TypeVar("Key")
@@ -55,10 +57,11 @@ class Stages(Protocol):
     def baselines(self, iteration: int, training_set: Record) -> Future[Record]:
         """Fit the plain regressions to the training set of ``iteration``."""
 
-    def draw_random(
-        self, iteration: int, seed: int, high: Record, batches: list[Record], prepared: Record
-    ) -> Future[Record]:
-        """Draw as many rows of the run ``high`` as its ``batches`` have, with the seed's number."""
+    def perturb(self, member: int, start: Record) -> Future[Record]:
+        """Put noise on the state of ``start``, from which a member of High goes on."""
+
+    def draw_random(self, seed: int, run: Generated, prepared: Record) -> Future[Record]:
+        """Draw as many rows of a run of High as its batches have, with the seed's number."""
 
     def assemble_control(
         self, rows: str, seed: int, prepared: Record, batches: list[Record]
@@ -66,14 +69,24 @@ class Stages(Protocol):
         """Make a control's training set of the base samples and ``batches`` of these ``ROWS``."""
 
     def train_control(
-        self, network: str, rows: str, seed: int, training_set: Record, before: Record
+        self,
+        network: str,
+        rows: str,
+        seed: int,
+        iteration: int,
+        training_set: Record,
+        before: Record,
     ) -> Future[Record]:
-        """Train ``network`` for a control, from the weights of ``before``."""
+        """Train ``network`` for a control, from the weights of ``before``, after ``iteration``."""
+
+    @property
+    def members_at_once(self) -> int:
+        """How many members of High can run at once."""
 
     def stream(
-        self, iteration: int, start: Record, prepared: Record
+        self, iteration: int, member: int, start: Record, prepared: Record
     ) -> tuple[Future[Record], list[Future[Record]]]:
-        """Run High from ``start``, and keep what is new of its tiles in batches."""
+        """Run a member of High from ``start``, and keep what is new of its tiles in batches."""
 
     def deploy(self, version: str, model: Record) -> Future[Record]:
         """Put the network of ``model`` into the store."""
@@ -113,8 +126,9 @@ class Outcome:
     decisions: list[Decision]
     models: list[dict[str, Record]]
     """For each iteration the record of each network's training, without those that diverged."""
-    batches: list[list[Record]]
-    """For each iteration after the first the record of each sampler."""
+    generated: list[list[Generated]]
+    """For each iteration after the first what each member of High made, without those that
+    failed."""
     deployed: str | None
     """The version that Low runs with; None if none was good enough."""
     baselines: list[Record] = field(default_factory=list)
@@ -124,6 +138,8 @@ class Outcome:
     without new data."""
     diverged: list[dict[str, str]] = field(default_factory=list)
     """For each iteration why a network's training was rejected, by network."""
+    failed: list[dict[int, str]] = field(default_factory=list)
+    """For each iteration after the first why a member of High made no data, by member."""
     figures: Record | None = None
     """What the simulations came to in the report; None if no network was deployed."""
 
@@ -178,9 +194,9 @@ def run(
     prepared = stages.prepare(base).result()
 
     # Stage 1: learn until one network is good enough.
-    high = base
-    generated: list[Record] = []
-    batches: list[list[Record]] = []
+    members = Members(experiment, stages, base, prepared)
+    generated: list[list[Generated]] = []
+    failed: list[dict[int, str]] = []
     regressions: list[Future[Record]] = []
     models: list[dict[str, Record]] = []
     diverged: list[dict[str, str]] = []
@@ -188,11 +204,10 @@ def run(
     decisions: list[Decision] = []
     for iteration in range(experiment.loop.iterations + 1):
         if iteration > 0:
-            generating, sampling = stages.stream(iteration, high, prepared)
-            high = generating.result()
-            generated.append(high)
-            batches.append([sampled.result() for sampled in sampling])
-        training_set = stages.assemble(iteration, prepared, _all(batches)).result()
+            made, lost = members.generate(iteration)
+            generated.append(made)
+            failed.append(lost)
+        training_set = stages.assemble(iteration, prepared, _batches(generated)).result()
         trainings: dict[str, Future[Record]] = {
             network: stages.train(network, iteration, training_set, latest.get(network))
             for network in experiment.training.networks
@@ -211,13 +226,13 @@ def run(
             break
 
     # The controls learn while Stage 2 runs.
-    controls = _control(experiment, stages, prepared, generated, batches, models[0])
+    controls = _control(experiment, stages, prepared, generated, models[0])
 
     def ended(deployed: str | None, figures: Record | None = None) -> Outcome:
         return Outcome(
             decisions,
             models,
-            batches,
+            generated,
             deployed,
             [regression.result() for regression in regressions],
             {
@@ -226,6 +241,7 @@ def run(
                 if (records := list(_learned(dict(enumerate(sent)))[0].values()))
             },
             diverged,
+            failed,
             figures,
         )
 
@@ -245,7 +261,7 @@ def run(
     stages.deploy(chosen, model).result()
     network_run = stages.run_low(low, chosen, model).result()
     meke = meke_future.result()
-    figures = stages.draw(prepared, base, high, model, meke, network_run).result()
+    figures = stages.draw(prepared, base, members.first, model, meke, network_run).result()
     return ended(chosen, figures)
 
 
@@ -265,8 +281,7 @@ def _control(
     experiment: Experiment,
     stages: Stages,
     prepared: Record,
-    generated: list[Record],
-    batches: list[list[Record]],
+    generated: list[list[Generated]],
     first: dict[str, Record],
 ) -> dict[tuple[str, str], list[Future[Record]]]:
     """Send the trainings that tell what the sampler's choice of rows is worth.
@@ -275,29 +290,26 @@ def _control(
         experiment: the settings.
         stages: what does the work.
         prepared: the base samples.
-        generated: the runs of High that made the batches.
-        batches: what the samplers kept of each.
+        generated: what members of High made in each iteration.
         first: by network the training that all start from, which saw the base data alone; a
             network that diverged on them has no control.
     """
-    seeds = range(experiment.training.control_seeds if batches else 0)
+    seeds = range(experiment.training.control_seeds if generated else 0)
     draws = [
-        [
-            stages.draw_random(iteration, seed, high, kept, prepared)
-            for iteration, (high, kept) in enumerate(zip(generated, batches, strict=True), start=1)
-        ]
+        [stages.draw_random(seed, run, prepared) for made in generated for run in made]
         for seed in seeds
     ]
     sets: dict[tuple[str, int], Future[Record]] = {}
     for seed in seeds:
-        added = {"new": _all(batches), "random": [draw.result() for draw in draws[seed]]}
+        added = {"new": _batches(generated), "random": [draw.result() for draw in draws[seed]]}
         for rows in ROWS:
             sets[rows, seed] = stages.assemble_control(rows, seed, prepared, added[rows])
     # Only now, so that what is waited for does not queue behind them.
     ready = {key: training_set.result() for key, training_set in sets.items()}
     return {
         (network, rows): [
-            stages.train_control(network, rows, seed, ready[rows, seed], before) for seed in seeds
+            stages.train_control(network, rows, seed, len(generated), ready[rows, seed], before)
+            for seed in seeds
         ]
         for network, before in first.items()
         for rows in ROWS
@@ -305,9 +317,9 @@ def _control(
     }
 
 
-def _all(batches: list[list[Record]]) -> list[Record]:
+def _batches(generated: list[list[Generated]]) -> list[Record]:
     """The batches of all iterations."""
-    return [batch for kept in batches for batch in kept]
+    return [batch for made in generated for run in made for batch in run.batches]
 
 
 def _spin_up(case: str, own: Grid, stages: Stages) -> Future[Record]:

@@ -176,6 +176,8 @@ def test_an_unknown_site_lists_the_known_ones(tmp_path: Path) -> None:
 
 def test_samplers_without_workers_are_refused(tmp_path: Path) -> None:
     site = sites.load(sites.Choice("local"), tmp_path)
-    sites.demand_workers("local", site, "sampling", 2)
-    with pytest.raises(UsageError, match="--site local: the executor 'sampling' has 2 workers"):
-        sites.demand_workers("local", site, "sampling", 3)
+    sites.demand_samplers("local", site, 2)
+    with pytest.raises(
+        UsageError, match="--site local: the executor 'sampling' has 2 workers where 3"
+    ):
+        sites.demand_samplers("local", site, 3)

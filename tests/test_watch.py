@@ -69,3 +69,55 @@ def test_tasks_fail_when_their_interchange_has_died(tmp_path: Path) -> None:
     assert answer.returncode == 0, answer.stderr
     assert "interchange of the executor 'training' (process" in answer.stdout
     assert "ended with code -9" in answer.stdout
+
+
+ELASTIC = """
+import sys, time
+from pathlib import Path
+import parsl
+from parsl import python_app
+from parsl.jobs.states import JobState
+from parslflow import sites, watch
+from parslflow.guard import guarding
+
+def nap(seconds):
+    import time
+    time.sleep(seconds)
+    return seconds
+
+sites.prepare_process()
+watch.IDLE_SECONDS = 2.0
+site = sites.load(sites.Choice("local"), Path(sys.argv[1]))
+simulation = sites.executor(site, "simulation")
+simulation.provider.max_blocks = 2
+with guarding(), parsl.load(site.parsl) as kernel, watch.watching(kernel):
+    task = python_app(nap, executors=["simulation"])
+    both = [task(10.0), task(10.0)]
+    assert [one.result(timeout=60) for one in both] == [10.0, 10.0]
+    long = task(30.0)
+    began = time.monotonic()
+    while True:
+        states = [status.state for status in simulation.status_facade.values()]
+        if JobState.SCALED_IN in states:
+            break
+        assert time.monotonic() - began < 25, states
+        time.sleep(0.2)
+    assert states.count(JobState.RUNNING) == 1
+    assert long.result(timeout=60) == 30.0
+    # The block that was given back is asked for again when there is work for two.
+    assert [one.result(timeout=60) for one in (task(8.0), task(8.0))] == [8.0, 8.0]
+    print(sum(status.state is JobState.RUNNING for status in simulation.status_facade.values()))
+"""
+
+
+@pytest.mark.timeout(150)
+def test_a_block_without_work_is_given_back_while_another_works(tmp_path: Path) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", ELASTIC, tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=140,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout == "2\n"

@@ -14,6 +14,7 @@ from parslflow.errors import ParslflowError
 from parslflow.experiment import Experiment
 from parslflow.experiment import Grid
 from parslflow.experiment import SpinupStep
+from parslflow.members import Generated
 from parslflow.records import Artifact
 from parslflow.records import Record
 from parslflow.workflow import Decision
@@ -24,8 +25,10 @@ DEMO = Path(__file__).resolve().parents[1] / "configs" / "experiments" / "demo.t
 class Recorder:
     """Stages that note what they were asked for and answer with a record of that name.
 
-    Those that it is given diverge.
+    Those that it is given diverge, and simulations and samplers among them fail.
     """
+
+    members_at_once = 2
 
     def __init__(self, *diverges: str) -> None:
         self.asked: list[str] = []
@@ -35,7 +38,8 @@ class Recorder:
         name = "-".join([stage, *(str(one) for one in arguments if isinstance(one, str | int))])
         future: Future[Record] = Future()
         if name in self._diverges:
-            future.set_exception(DivergedError(f"{name} diverged."))
+            kind = DivergedError if "train" in name else ParslflowError
+            future.set_exception(kind(f"{name} diverged."))
             return future
         future.set_result(Record(wrote=(Artifact(Path(name), "dataset"),)))
         return future
@@ -46,6 +50,9 @@ class Recorder:
             for argument in arguments:
                 if isinstance(argument, Record):
                     words.append(argument.wrote[0].path.name)
+                elif isinstance(argument, Generated):
+                    words.append(argument.high.wrote[0].path.name)
+                    words.extend(batch.wrote[0].path.name for batch in argument.batches)
                 elif isinstance(argument, list):
                     words.append("+".join(record.wrote[0].path.name for record in argument))
                 else:
@@ -80,7 +87,7 @@ def test_a_network_that_is_good_at_once_is_deployed_without_new_data() -> None:
         losses_of([{"EKE-ResNet-0": 0.4, "EKE-Bottleneck-0": 0.3}]),
     )
     assert outcome.deployed == "EKE-Bottleneck-0"
-    assert outcome.batches == []
+    assert outcome.generated == []
     assert not any(asked.startswith("stream") for asked in stages.asked)
     assert "deploy EKE-Bottleneck-0 train-EKE-Bottleneck-0" in stages.asked
     assert outcome.figures is not None
@@ -124,9 +131,9 @@ def test_the_loop_generates_until_one_is_good_enough() -> None:
     )
     assert outcome.deployed == "EKE-ResNet-2"
     # Every batch is used again, each run of High goes on from the last, and so do the weights.
-    assert "assemble 2 prepare sample-1+sample-2" in stages.asked
-    assert "stream 1 run_base prepare" in stages.asked
-    assert "stream 2 generate-1 prepare" in stages.asked
+    assert "assemble 2 prepare sample-1-1+sample-2-1" in stages.asked
+    assert "stream 1 1 run_base prepare" in stages.asked
+    assert "stream 2 1 generate-1-1 prepare" in stages.asked
     assert "train EKE-ResNet 2 assemble-2 train-EKE-ResNet-1" in stages.asked
 
 
@@ -209,9 +216,9 @@ def test_a_control_that_diverges_is_left_out() -> None:
     demo = load(1, accept_best=True)
     training = demo.training.model_copy(update={"control_seeds": 2})
     stages = Recorder(
-        "train_control-EKE-ResNet-new-0",
-        "train_control-EKE-Bottleneck-random-0",
-        "train_control-EKE-Bottleneck-random-1",
+        "train_control-EKE-ResNet-new-0-1",
+        "train_control-EKE-Bottleneck-random-0-1",
+        "train_control-EKE-Bottleneck-random-1-1",
     )
     outcome = workflow.run(demo.model_copy(update={"training": training}), stages, decided_on([]))
     assert {key: len(records) for key, records in outcome.controls.items()} == {
@@ -239,14 +246,14 @@ def test_the_control_trains_from_the_first_weights_and_is_no_model() -> None:
     # What is waited for does not queue behind trainings.
     assert kinds == ["draw_random"] * 6 + ["assemble_control"] * 6 + ["train_control"] * 12
     for asked in (
-        "draw_random 1 0 generate-1 sample-1 prepare",
-        "draw_random 2 0 generate-2 sample-2 prepare",
-        "assemble_control new 0 prepare sample-1+sample-2",
-        "assemble_control random 0 prepare draw_random-1-0+draw_random-2-0",
-        "train_control EKE-ResNet new 0 assemble_control-new-0 train-EKE-ResNet-0",
-        "train_control EKE-ResNet random 2 assemble_control-random-2 train-EKE-ResNet-0",
-        "train_control EKE-Bottleneck new 1 assemble_control-new-1 train-EKE-Bottleneck-0",
-        "train_control EKE-Bottleneck random 0 assemble_control-random-0 train-EKE-Bottleneck-0",
+        "draw_random 0 generate-1-1 sample-1-1 prepare",
+        "draw_random 0 generate-2-1 sample-2-1 prepare",
+        "assemble_control new 0 prepare sample-1-1+sample-2-1",
+        "assemble_control random 0 prepare draw_random-0+draw_random-0",
+        "train_control EKE-ResNet new 0 2 assemble_control-new-0 train-EKE-ResNet-0",
+        "train_control EKE-ResNet random 2 2 assemble_control-random-2 train-EKE-ResNet-0",
+        "train_control EKE-Bottleneck new 1 2 assemble_control-new-1 train-EKE-Bottleneck-0",
+        "train_control EKE-Bottleneck random 0 2 assemble_control-random-0 train-EKE-Bottleneck-0",
     ):
         assert asked in control
     assert len(control) == 24
@@ -278,3 +285,51 @@ def test_every_training_set_has_its_baselines() -> None:
     asked = [asked for asked in stages.asked if asked.startswith("baselines")]
     assert asked == ["baselines 0 assemble-0", "baselines 1 assemble-1"]
     assert len(outcome.baselines) == 2
+
+
+def with_members(members: int) -> Experiment:
+    settings = load(2, accept_best=True)
+    return settings.model_copy(
+        update={"high": settings.high.model_copy(update={"members": members})}
+    )
+
+
+def test_each_member_goes_on_from_its_own_state() -> None:
+    stages = Recorder()
+    outcome = workflow.run(with_members(3), stages, decided_on([]))
+    asked = sorted(one for one in stages.asked if one.startswith(("stream", "perturb")))
+    assert asked == [
+        "perturb 2 run_base",
+        "perturb 3 run_base",
+        "stream 1 1 run_base prepare",
+        "stream 1 2 perturb-2 prepare",
+        "stream 1 3 perturb-3 prepare",
+        "stream 2 1 generate-1-1 prepare",
+        "stream 2 2 generate-1-2 prepare",
+        "stream 2 3 generate-1-3 prepare",
+    ]
+    assert "assemble 1 prepare sample-1-1+sample-1-2+sample-1-3" in stages.asked
+    assert outcome.failed == [{}, {}]
+    assert [run.member for run in outcome.generated[1]] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("failing", ["generate-1-2", "sample-1-2"])
+def test_a_member_that_fails_is_left_out_and_tried_again(failing: str) -> None:
+    stages = Recorder(failing)
+    outcome = workflow.run(with_members(3), stages, decided_on([]))
+    assert "assemble 1 prepare sample-1-1+sample-1-3" in stages.asked
+    assert "stream 2 2 perturb-2 prepare" in stages.asked
+    assert "assemble 2 prepare sample-1-1+sample-1-3+sample-2-1+sample-2-2+sample-2-3" in (
+        stages.asked
+    )
+    assert outcome.failed == [{2: f"{failing} diverged."}, {}]
+
+
+def test_without_any_member_the_run_stops_with_the_reasons() -> None:
+    every = [f"generate-1-{member}" for member in (1, 2, 3)]
+    with pytest.raises(
+        ParslflowError, match=r"Iteration 1 has no member .*generate-1-1 .*generate-1-3 diverged"
+    ):
+        workflow.run(with_members(3), Recorder(*every), decided_on([]))
+    with pytest.raises(ParslflowError, match=r"^sample-1-1 diverged\.$"):
+        workflow.run(with_members(1), Recorder("sample-1-1"), decided_on([]))

@@ -18,6 +18,7 @@ def site(
     partition: str = "gpu",
     walltime: str = "00:30:00",
     nodes: int = 2,
+    simulations: int = 1,
     worker_init: str = "",
     device: str = "cpu",
 ) -> Site:
@@ -44,6 +45,7 @@ def site(
             SrunLauncher(),
             walltime=walltime,
             nodes=nodes,
+            simulations=simulations,
             trainings=1,
             interface="ib0",
             accelerators=1,

@@ -18,6 +18,7 @@ def site(
     partition: str = "gpuA100x4",
     walltime: str = "00:30:00",
     nodes: int = 2,
+    simulations: int = 1,
     worker_init: str = "",
     device: str = "cpu",
 ) -> Site:
@@ -46,6 +47,7 @@ def site(
             SrunLauncher(),
             walltime=walltime,
             nodes=nodes,
+            simulations=simulations,
             trainings=4,
             interface="eth6.560",
             accelerators=4,

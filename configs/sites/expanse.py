@@ -18,6 +18,7 @@ def site(
     partition: str = "compute",
     walltime: str = "00:30:00",
     nodes: int = 2,
+    simulations: int = 1,
     worker_init: str = "",
     device: str = "cpu",
 ) -> Site:
@@ -42,6 +43,7 @@ def site(
             SrunLauncher(),
             walltime=walltime,
             nodes=nodes,
+            simulations=simulations,
             interface="ib0",
         ),
         launch=("srun", "--overlap", f"--nodes={nodes}", "--ntasks={ranks}"),

@@ -18,6 +18,7 @@ def site(
     partition: str = "batch",
     walltime: str = "00:30:00",
     nodes: int = 2,
+    simulations: int = 1,
     worker_init: str = "",
     device: str = "cpu",
 ) -> Site:
@@ -42,6 +43,7 @@ def site(
             SrunLauncher(),
             walltime=walltime,
             nodes=nodes,
+            simulations=simulations,
             trainings=8,
             interface="hsn0",
             accelerators=8,

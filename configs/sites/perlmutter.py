@@ -18,6 +18,7 @@ def site(
     qos: str = "debug",
     walltime: str = "00:30:00",
     nodes: int = 2,
+    simulations: int = 1,
     worker_init: str = "",
     device: str = "cpu",
 ) -> Site:
@@ -44,6 +45,7 @@ def site(
             SrunLauncher(overrides="-c 128"),
             walltime=walltime,
             nodes=nodes,
+            simulations=simulations,
             trainings=4,
             interface="hsn0",
             accelerators=4,

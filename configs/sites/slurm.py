@@ -18,6 +18,7 @@ def site(
     account: str = "",
     walltime: str = "01:00:00",
     nodes: int = 1,
+    simulations: int = 1,
     mpi: str = "",
     interface: str = "",
     worker_init: str = "",
@@ -45,6 +46,7 @@ def site(
             SingleNodeLauncher(),
             walltime=walltime,
             nodes=nodes,
+            simulations=simulations,
             interface=interface,
         ),
         # The worker that starts it has a step of its own in the block.

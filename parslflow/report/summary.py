@@ -42,6 +42,7 @@ class IterationRow:
         losses: by network.
         baselines: losses of the plain regressions on the same training set, by name.
         diverged: why a network's training was rejected, by network.
+        failed: why a member of High made no data, by member.
     """
 
     iteration: int
@@ -51,6 +52,7 @@ class IterationRow:
     losses: dict[str, Losses]
     baselines: dict[str, Losses] = field(default_factory=dict)
     diverged: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,12 @@ def _samples(summary: Summary) -> str:
         if row.batch
     ]
     header = ("iteration", "batch", "seen", "kept", "share")
-    return _table("New samples", header, rows, left=(1,)) if rows else ""
+    failed = [
+        f"Iteration {row.iteration} is without member {member}: {reason}"
+        for row in summary.iterations
+        for member, reason in row.failed.items()
+    ]
+    return "\n".join([_table("New samples", header, rows, left=(1,)), *failed]) if rows else ""
 
 
 def _training(summary: Summary) -> str:

@@ -75,7 +75,7 @@ def sample(inputs: SampleInputs, report: Report) -> Record:
             wrong.
     """
     clusters = Clusters.load(inputs.clusters)
-    stream = Stream.load(inputs.stream, inputs.time_limit_s)
+    stream = Stream.load(inputs.stream)
     about = {"run": stream.run, "stream": stream.inputs, "clusters": clusters.id}
     with open_kept(kept_path(inputs.output), about) as kept:
         # What a simulation that goes on sends again is taken until nobody needs it any more.

@@ -8,8 +8,11 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from string import Template
 
@@ -34,6 +37,7 @@ from parslflow.simulation.checkpoints import Checkpoint
 from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
 from parslflow.store.stream import Stream
+from parslflow.store.stream import given_up
 from parslflow.store.wire import Dataset
 from parslflow.tether import tethered
 
@@ -43,6 +47,9 @@ INFERENCE_LIBRARY = Path(sys.prefix) / "lib" / "libparslflow_inference.so"
 TEMPLATE = Path(__file__).resolve().parents[2] / "configs" / "inputs" / "phillips.nml"
 
 STREAM = "stream.json"
+
+WATCH_SECONDS = 0.5
+"""How often a model looks whether its stream is given up."""
 
 _DAY = re.compile(r"^day\s+(\S+) of (\S+)((?: \S+=\S+)*)\s*$")
 
@@ -248,11 +255,14 @@ def _run(
             try:
                 assert process.stdout is not None  # noqa: S101  (it is a pipe)
                 before = _days_before(inputs, begun)
-                last = _follow(process.stdout, inputs.folder / "stdout.log", before, report)
+                with _ending_with_its_stream(process, inputs):
+                    last = _follow(process.stdout, inputs.folder / "stdout.log", before, report)
             except BaseException:
                 process.terminate()
                 raise
         if process.returncode:
+            if reason := _given_up(inputs):
+                raise ParslflowError(f"Its tiles are not sampled any more, so it ended: {reason}")
             errors.seek(0)
             words = " ".join(deque((line.strip() for line in errors if line.strip()), maxlen=3))
             raise ParslflowError(
@@ -260,6 +270,35 @@ def _run(
                 f"{process.returncode}: {words or 'it said nothing; see stdout.log'}"
             )
     return last
+
+
+@contextmanager
+def _ending_with_its_stream(
+    process: subprocess.Popen[str], inputs: SimulateInputs
+) -> Iterator[None]:
+    """End the model during the block when its stream is given up: it would wait for ever."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(WATCH_SECONDS):
+            if _given_up(inputs):
+                process.terminate()
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    if inputs.stream is not None:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if thread.ident is not None:
+            thread.join()
+
+
+def _given_up(inputs: SimulateInputs) -> str:
+    """Why nobody samples what the model sends; empty if that is not so."""
+    return given_up(inputs.folder / STREAM) if inputs.stream is not None else ""
 
 
 def _follow(lines: Iterable[str], log: Path, before: float, report: Report) -> dict[str, Value]:
@@ -324,6 +363,9 @@ def _tell_the_sampler(inputs: SimulateInputs) -> None:
     if inputs.stream is None or inputs.address_file is None:
         return
     with StoreClient.from_address_file(inputs.address_file) as store:
+        if _given_up(inputs):
+            # They would be in the way of other simulations.
+            store.delete_datasets(store.find_datasets(f"{inputs.stream.run}_"))
         marker = Dataset(f"{inputs.stream.run}_end", metadata={"times": [0], "status": [1]})
         store.put_dataset(marker, list=inputs.stream.list)
 

@@ -25,6 +25,8 @@ class Stream(Inputs):
     """The name of the simulation's run, with which the names of its data sets begin."""
     inputs: str = ""
     """Stands for all that decides what the simulation sends; there once it has started."""
+    keyspace: str = ""
+    """What the keys of a member of an ensemble begin with (SSKEYOUT)."""
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""
@@ -32,20 +34,43 @@ class Stream(Inputs):
             temporary.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, path: Path, wait_s: float) -> Stream:
-        """Read the file, which the simulation writes when it starts.
+    def load(cls, path: Path) -> Stream:
+        """Read the file, which is waited for: the simulation writes it when it starts.
 
         Raises:
-            ParslflowError: it is not there after ``wait_s`` seconds, or is not a stream's.
+            ParslflowError: the simulation is given up, or the file is not a stream's.
         """
-        deadline = time.monotonic() + wait_s
         while not path.exists():
-            if time.monotonic() > deadline:
-                raise ParslflowError(
-                    f"{path} is not there after {wait_s:g} s: the simulation has not started."
-                )
+            if reason := given_up(path):
+                raise ParslflowError(f"The simulation of {path} did not start: {reason}")
             time.sleep(0.1)
         try:
             return cls.model_validate_json(path.read_text(encoding="utf-8"))
         except ValidationError as error:
             raise ParslflowError(f"{path} is not the file of a stream.") from error
+
+
+def begin(path: Path) -> None:
+    """Forget what was said of the stream whose file is ``path``: it begins, or goes on."""
+    path.unlink(missing_ok=True)
+    _reason(path).unlink(missing_ok=True)
+
+
+def give_up(path: Path, reason: str) -> None:
+    """Say that the simulation or a sampler of a stream is no more, so that the others end too."""
+    if given_up(path):
+        return
+    with atomic_path(_reason(path)) as temporary:
+        temporary.write_text(reason, encoding="utf-8")
+
+
+def given_up(path: Path) -> str:
+    """Why a stream was given up; empty if it was not."""
+    try:
+        return _reason(path).read_text(encoding="utf-8") or "it does not say why."
+    except FileNotFoundError:
+        return ""
+
+
+def _reason(path: Path) -> Path:
+    return path.with_name("given_up.txt")

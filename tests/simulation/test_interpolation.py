@@ -19,7 +19,7 @@ from parslflow.records import Value
 from parslflow.simulation import interpolation
 from parslflow.simulation import phillips
 from parslflow.simulation.interpolation import InterpolateInputs
-from parslflow.simulation.interpolation import State
+from parslflow.simulation.restarts import State
 
 factors = st.integers(2, 5)
 

@@ -1,0 +1,90 @@
+"""The members of High, which make new data side by side: one that fails takes no other down."""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_EXCEPTION
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from parslflow.errors import ParslflowError
+from parslflow.experiment import Experiment
+from parslflow.records import Record
+
+if TYPE_CHECKING:
+    from parslflow.workflow import Stages
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What a member of High made in an iteration: its run, and what each sampler kept of it."""
+
+    iteration: int
+    member: int
+    high: Record
+    batches: list[Record]
+
+
+class Members:
+    """The members of High, each of which goes on from where it came to.
+
+    Args:
+        experiment: the settings.
+        stages: what does the work.
+        base: the run that made the base data; the members go on from its end.
+        prepared: the base samples.
+    """
+
+    def __init__(
+        self, experiment: Experiment, stages: Stages, base: Record, prepared: Record
+    ) -> None:
+        self._count = experiment.high.members
+        self._stages = stages
+        self._prepared = prepared
+        self._states = {1: base}
+
+    @property
+    def first(self) -> Record:
+        """The last run of the first member that came to its end."""
+        return self._states[1]
+
+    def generate(self, iteration: int) -> tuple[list[Generated], dict[int, str]]:
+        """Run all members, as many at once as there is room for; those that fail are left out.
+
+        Returns:
+            What each made, and why others made nothing.
+
+        Raises:
+            ParslflowError: none of several came to its end; of a single one its own error.
+        """
+        if iteration == 1:
+            others = range(2, self._count + 1)
+            noisy = {one: self._stages.perturb(one, self._states[1]) for one in others}
+            self._states |= {one: state.result() for one, state in noisy.items()}
+        made: list[Generated] = []
+        failed: dict[int, str] = {}
+        with ThreadPoolExecutor(self._stages.members_at_once) as room:
+            runs = {one: room.submit(self._run, iteration, one) for one in self._states}
+            for member, run in runs.items():
+                try:
+                    made.append(run.result())
+                except Exception as error:
+                    # Whatever it is, a network can learn from the others.
+                    if self._count == 1:
+                        raise
+                    failed[member] = " ".join(str(error).split())
+        if not made:
+            reasons = " ".join(failed.values())
+            raise ParslflowError(f"Iteration {iteration} has no member to go on with: {reasons}")
+        self._states |= {run.member: run.high for run in made}
+        return made, failed
+
+    def _run(self, iteration: int, member: int) -> Generated:
+        start = self._states[member]
+        generating, samplings = self._stages.stream(iteration, member, start, self._prepared)
+        # What failed first is the reason why others fail after it.
+        for done in wait([generating, *samplings], return_when=FIRST_EXCEPTION).done:
+            done.result()
+        batches = [sampling.result() for sampling in samplings]
+        return Generated(iteration, member, generating.result(), batches)
