@@ -280,10 +280,14 @@ def _follow(lines: Iterable[str], log: Path, before: float, report: Report) -> d
 
 
 def _store_environment(inputs: SimulateInputs) -> dict[str, str]:
-    """The store's address, as SmartRedis clients expect it."""
+    """The store's address and the stream's keyspace, as SmartRedis clients expect them."""
     if inputs.address_file is None:
         return {}
-    return Address.load(inputs.address_file).environment()
+    variables = Address.load(inputs.address_file).environment()
+    if inputs.stream is not None:
+        # Set also where there is none: this process may itself be a member of an ensemble.
+        variables |= dict.fromkeys(("SSKEYIN", "SSKEYOUT"), inputs.stream.keyspace)
+    return variables
 
 
 def _inference_environment(network: Network) -> dict[str, str]:
@@ -315,7 +319,8 @@ def _forget_the_end(inputs: SimulateInputs) -> None:
     """Delete the end marker of an earlier run, whose tiles this one goes on with."""
     if inputs.stream is None or inputs.address_file is None:
         return
-    with StoreClient.from_address_file(inputs.address_file) as store:
+    keyspace = inputs.stream.keyspace
+    with StoreClient.from_address_file(inputs.address_file, keyspace=keyspace) as store:
         store.delete_datasets([f"{inputs.stream.run}_end"])
 
 
@@ -323,7 +328,8 @@ def _tell_the_sampler(inputs: SimulateInputs) -> None:
     """Append the end marker that the dead simulation cannot append."""
     if inputs.stream is None or inputs.address_file is None:
         return
-    with StoreClient.from_address_file(inputs.address_file) as store:
+    keyspace = inputs.stream.keyspace
+    with StoreClient.from_address_file(inputs.address_file, keyspace=keyspace) as store:
         marker = Dataset(f"{inputs.stream.run}_end", metadata={"times": [0], "status": [1]})
         store.put_dataset(marker, list=inputs.stream.list)
 

@@ -23,6 +23,9 @@ class Stream(Inputs):
     """The list in the store that every rank appends its data sets to."""
     run: str
     """The name of the simulation's run, with which the names of its data sets begin."""
+    keyspace: str = ""
+    """The keyspace that the list and the data sets are in, which keeps apart members of an ensemble
+    whose runs and lists have the same names; empty for none."""
     inputs: str = ""
     """Stands for all that decides what the simulation sends; there once it has started."""
 

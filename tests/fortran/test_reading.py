@@ -148,7 +148,7 @@ def test_bytes_of_any_kind_are_read_or_refused(
             pipeline.delete(f"{{{name}}}.meta")
             pipeline.hset(f"{{{name}}}.meta", mapping={".tensor_names": tensor_names, "f": field})
             for tensor, array in TENSORS.items():
-                key = wire.tensor_key(name, tensor.decode())
+                key = wire.Keyspace().tensor_key(name, tensor.decode())
                 pipeline.execute_command(*wire.tensor_set(key, array))
         pipeline.execute()
     lines = run(store.address, read_any, "f", *names).splitlines()
