@@ -208,7 +208,9 @@ def test_list_entry_of_another_keyspace_is_told(mine: str, other: str, dataset: 
 
 
 @pytest.mark.parametrize("keyspace", ["", "m"])
-@pytest.mark.parametrize("entry", [b"", b"{", b"name", b"{name}.meta", b"m.{name", b".{name}", b"{\xff}"])
+@pytest.mark.parametrize(
+    "entry", [b"", b"{", b"name", b"{name}.meta", b"m.{name", b".{name}", b"{\xff}"]
+)
 def test_entry_that_is_no_data_set_is_refused(entry: bytes, keyspace: str) -> None:
     with pytest.raises(ParslflowError, match=r"entry.*(append data sets only|not UTF-8)"):
         Keyspace(keyspace).dataset_of_entry(entry)
