@@ -51,8 +51,8 @@ struct pf_client {
     long long appends;   /* so many this client has begun */
     double told;         /* when it last said that it waits */
     char *sources;       /* as in SSKEYIN */
-    struct prefix source; /* the keyspace that is read, asked for and deleted from */
-    struct prefix target; /* the keyspace that is put into */
+    struct prefix source;          /* the keyspace that is read, asked for and deleted from */
+    struct prefix target;          /* the keyspace that is put into */
     struct redisSSLContext *tls;   /* NULL: none */
     struct in_process *in_process; /* NULL: the store runs models */
     struct failure failure;
@@ -84,6 +84,7 @@ void request_text(struct request *request, const char *text);
 void request_number(struct request *request, long long number);
 /* One word made of strings, NULL at the end. */
 void request_join(struct request *request, ...) __attribute__((sentinel));
+/* A word that begins with the prefix. */
 void request_key(struct request *request, const struct prefix *prefix, const char *name);
 /* A whole command of strings, NULL at the end. */
 void request_add(struct request *request, ...) __attribute__((sentinel));

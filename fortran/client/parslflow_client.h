@@ -84,11 +84,11 @@ int pf_put_tensor(struct pf_client *client, const char *name, const CFI_cdesc_t 
 int pf_get_tensor(struct pf_client *client, const char *name, CFI_cdesc_t *array);
 int pf_delete_tensor(struct pf_client *client, const char *name);
 int pf_tensor_exists(struct pf_client *client, const char *name, int *found);
-/* A key is of no keyspace. */
+/* key: the whole key, in whatever keyspace. */
 int pf_key_exists(struct pf_client *client, const char *key, int *found);
 
-/* Puts a model into the store, on a cluster on each of its servers. It is in no keyspace. path: of a TorchScript file;
- * device: CPU, GPU or GPU:n. */
+/* Puts a model into the store, on a cluster on each of its servers; it is in no keyspace. path: of a
+ * TorchScript file; device: CPU, GPU or GPU:n. */
 int pf_set_model_from_file(struct pf_client *client, const char *name, const char *path,
                            const char *device);
 /* Runs a model of the store on its tensors of these names. */

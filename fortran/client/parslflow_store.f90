@@ -260,7 +260,7 @@ contains
 
   function key_exists(self, key, found) result(error)
     class(store_client), intent(in) :: self
-    character(len=*), intent(in) :: key !! of no keyspace
+    character(len=*), intent(in) :: key !! the whole key, in whatever keyspace
     logical, intent(out) :: found !! false on errors
     integer(c_int) :: error
     integer(c_int) :: c_found

@@ -35,7 +35,8 @@ static int get_metadata(struct pf_client *client, struct pf_dataset *dataset, co
     if (answer != NULL && (answer->type != REDIS_REPLY_ARRAY || answer->elements % 2 != 0))
         error = failure_set(&client->failure, PF_SERVER, "the server's answer is not metadata");
     else if (answer != NULL && answer->elements == 0)
-        error = failure_set(&client->failure, PF_MISSING_KEY, "there is no such data set");
+        error = failure_set(&client->failure, PF_MISSING_KEY, "there is no key '%s%s'",
+                            client->source.bytes, key);
     for (size_t i = 0; error == PF_OK && i < answer->elements; i += 2)
         error = take_field(dataset, answer->element[i], answer->element[i + 1], &client->failure);
     request_free(&request);

@@ -66,7 +66,7 @@ class DatasetCalls(TensorCalls):
 
     def append_to_list(self, list: str, dataset: str) -> None:
         """Append the name of a data set, which is there already, to a list."""
-        self._append(f"list '{list}'", list, dataset)
+        self._append(f"list '{self.target.key(list)}'", list, dataset)
 
     def get_dataset(self, name: str) -> Dataset:
         """The data set ``name``, its arrays the caller's own.
@@ -190,10 +190,10 @@ class DatasetCalls(TensorCalls):
 
     def _metadata(self, datasets: Sequence[str]) -> list[tuple[Metadata, list[str]]]:
         keys = [self.source.metadata_key(name) for name in datasets]
-        replies = self._pipelined(keys, [["HGETALL", key] for key in keys], "data set", datasets)
+        told = [self.source.key(name) for name in datasets]
+        replies = self._pipelined(keys, [["HGETALL", key] for key in keys], "data set", told)
         return [
-            wire.decode_metadata(name, fields)
-            for name, fields in zip(datasets, replies, strict=True)
+            wire.decode_metadata(name, fields) for name, fields in zip(told, replies, strict=True)
         ]
 
 

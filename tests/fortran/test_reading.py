@@ -46,7 +46,7 @@ def test_mistakes_and_damage_end_in_a_code_and_one_sentence(
     place = f"(store {store.address})"
     of_tile = "of data set 'tile'"
     for expected in (
-        f"Cannot get data set 'nothing' {place}: there is no such data set.",
+        f"Cannot get data set 'nothing' {place}: there is no key '{{nothing}}.meta'.",
         f"Cannot get data set 'gone' {place}: there is no key '{{gone}}.b'.",
         f"Cannot get data set 'cut' {place}: the metadata '.tensor_names' end inside a string of 5 "
         "bytes: they were cut.",

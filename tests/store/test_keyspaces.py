@@ -100,7 +100,7 @@ def test_data_sets_and_lists_of_a_keyspace_are_its_own(members: Members) -> None
     for name in ("", "a.b"):
         assert members[name].get_list("tiles") == ["d1", "d2"]
         assert members[name].dataset_exists("d1")
-    with pytest.raises(MissingKey, match="'d1'"):
+    with pytest.raises(MissingKey, match=r"no data set 'a\.d1'"):
         member.get_dataset("d1")
 
 
