@@ -23,9 +23,11 @@ from parslflow.store import wire
 from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
 from parslflow.store.datasets import put_commands
+from parslflow.store.packing import packed
 from parslflow.store.pipeline import Pipeline
 from parslflow.store.pipeline import Replies
 from parslflow.store.wire import Dataset
+from parslflow.store.wire import Keyspace
 
 LAYOUTS = {256: (16, 16), 2000: (50, 40), 20000: (160, 125)}
 """Ranks in i and in j, each with a tile of 20 by 15 cells, as 240 by 320 on 256 ranks gives."""
@@ -51,9 +53,10 @@ class Rank:
 
     def __init__(self, flow: Flow, rank: int) -> None:
         tensors, metadata = flow.tile(rank)
-        puts = put_commands(Dataset(NAME, tensors, metadata | {"day": DAY}))
-        commands = [["MULTI"], *puts, ["RPUSH", LIST, wire.list_entry(NAME)], ["EXEC"]]
-        request = b"".join(wire.packed(words) for words in commands)
+        plain = Keyspace()
+        puts = put_commands(plain, Dataset(NAME, tensors, metadata | {"day": DAY}))
+        commands = [["MULTI"], *puts, ["RPUSH", LIST, plain.list_entry(NAME)], ["EXEC"]]
+        request = b"".join(packed(words) for words in commands)
         before, after = request.split(wire.encode_field("day", DAY))
         self._rank = rank
         self._before = before.split(NAME.encode())

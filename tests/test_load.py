@@ -14,6 +14,7 @@ from benchmarks.load import send
 from parslflow.store import wire
 from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
+from parslflow.store.packing import packed
 from parslflow.store.pipeline import Pipeline
 from parslflow.store.wire import Dataset
 
@@ -33,7 +34,7 @@ def test_a_rank_sends_what_a_client_sends(store: StoreClient) -> None:
         day, rank = divmod(number, FLOW.ranks)
         tensors, metadata = FLOW.tiles[rank]
         expected = Dataset(name, tensors, metadata | {"day": float(day)})
-        found = store.connection.hgetall(wire.metadata_key(name))
+        found = store.connection.hgetall(wire.Keyspace().metadata_key(name))
         assert found.pop(wire.COMPLETE.encode()) == b"1"
         fields = wire.encode_metadata(expected)
         assert found == {key.encode(): value for key, value in fields.items()}
@@ -52,5 +53,5 @@ def test_a_full_store_is_waited_for(store: StoreClient) -> None:
     room.join()
     assert store.drain_list(LIST) == [FLOW.names(1)[0]]
     with pytest.raises(ValueError, match="refused a tile: b'-ERR"):
-        send(pipeline, [wire.packed(["AI.TENSORSET", "x"])], 1)
+        send(pipeline, [packed(["AI.TENSORSET", "x"])], 1)
     pipeline.close()

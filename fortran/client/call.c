@@ -11,6 +11,7 @@
 #define FIRST_WAIT 0.01  /* s, before a request is sent again; doubles */
 #define LONGEST_WAIT 0.5 /* s */
 #define QUIET 60.0       /* s, between two waits that are told */
+#define THIS_NODE -1     /* in place of a slot, for keys that were made for the node */
 
 int client_begin(struct pf_client *client, const char *format, ...)
 {
@@ -32,9 +33,14 @@ int client_begin(struct pf_client *client, const char *format, ...)
     return failure_set(&client->failure, PF_CONNECTION, "not connected; connect first");
 }
 
-int client_node(const struct pf_client *client, const char *key)
+int client_slot(const struct pf_client *client, const struct prefix *keyspace, const char *key)
 {
-    return client->clustered ? client->node_of_slot[cluster_slot(key, strlen(key))] : 0;
+    return client->clustered ? (int)cluster_slot(keyspace, key) : 0;
+}
+
+static int node_of_slot(const struct pf_client *client, int slot)
+{
+    return client->clustered ? client->node_of_slot[slot] : 0;
 }
 
 static void sleep_for(double seconds)
@@ -71,17 +77,17 @@ static bool tell_wait(struct pf_client *client)
 }
 
 /* Connects to the node if need be; a node of a cluster that is gone may have been replaced. */
-static int reach(struct pf_client *client, const char *key, int *node)
+static int reach(struct pf_client *client, int slot, int *node)
 {
     int error = PF_CONNECTION;
     if (*node >= 0)
         error = connection_open(client, &client->nodes[*node]);
-    if (!client->clustered || key == NULL || error == PF_OK)
+    if (!client->clustered || slot == THIS_NODE || error == PF_OK)
         return error;
     error = cluster_discover(client);
     if (error != PF_OK)
         return error;
-    *node = client_node(client, key);
+    *node = node_of_slot(client, slot);
     if (*node < 0) {
         failure_set(&client->failure, PF_SERVER, "no server of the cluster has its slot");
         return NOT_READY;
@@ -105,7 +111,7 @@ static int give_up(struct pf_client *client, int why)
     return PF_SERVER; /* with the message of the last try */
 }
 
-int client_call(struct pf_client *client, struct request *request, const char *key, int node)
+static int call(struct pf_client *client, struct request *request, int slot, int node)
 {
     if (request->incomplete)
         return failure_set_no_memory(&client->failure);
@@ -114,12 +120,12 @@ int client_call(struct pf_client *client, struct request *request, const char *k
     bool full = false;
     int error;
     for (;;) {
-        error = reach(client, key, &node);
+        error = reach(client, slot, &node);
         bool sent = error == PF_OK;
         if (sent)
             error = connection_exchange(client, &client->nodes[node], request);
-        if (error == MOVED && key == NULL)
-            error = PF_SERVER; /* the key was made for this node */
+        if (error == MOVED && slot == THIS_NODE)
+            error = PF_SERVER;
         else if (error == MOVED)
             node = -1; /* so that the next try asks who has it */
         bool again = error == PF_STORE_FULL || error < 0 ||
@@ -143,37 +149,70 @@ int client_call(struct pf_client *client, struct request *request, const char *k
     return error;
 }
 
-int client_do(struct pf_client *client, struct request *request, const char *key)
+int client_call(struct pf_client *client, struct request *request, int slot)
 {
-    int error = client_call(client, request, key, client_node(client, key));
+    return call(client, request, slot, node_of_slot(client, slot));
+}
+
+int client_call_node(struct pf_client *client, struct request *request, int node)
+{
+    return call(client, request, THIS_NODE, node);
+}
+
+int client_do(struct pf_client *client, struct request *request, int slot)
+{
+    int error = client_call(client, request, slot);
     request_free(request);
     return error;
 }
 
-int client_count(struct pf_client *client, const char *key, const struct prefix *prefix, int node,
-                 long long *count)
+static int find(struct pf_client *client, const struct prefix *prefix, const char *key, int slot,
+                int node, int *found)
 {
     struct request request = {0};
     request_begin(&request, 2);
     request_text(&request, "EXISTS");
     request_key(&request, prefix, key);
-    int error = client_call(client, &request, prefix->length == 0 ? key : NULL, node);
-    *count = error == PF_OK ? request_reply(&request, -1)->integer : 0;
+    int error = call(client, &request, slot, node);
+    *found = error == PF_OK && request_reply(&request, -1)->integer > 0;
     request_free(&request);
     return error;
 }
 
-int client_explain(struct pf_client *client, const char *key, const struct prefix *prefix,
-                   int node)
+int client_find(struct pf_client *client, const struct prefix *keyspace, const char *key,
+                int *found)
 {
-    struct failure refusal = client->failure;
-    long long count = 1;
-    int error = client_count(client, key, prefix, node, &count);
-    if (error == PF_OK && count == 0)
-        return failure_set(&client->failure, PF_MISSING_KEY, "there is no key '%s'", key);
+    int slot = client_slot(client, keyspace, key);
+    return find(client, keyspace, key, slot, node_of_slot(client, slot), found);
+}
+
+/* What PF_SERVER means, after a look for the key: its result, and whether it was found. */
+static int explain(struct pf_client *client, const struct failure *refusal, int error, bool found,
+                   const char *keyspace, const char *key)
+{
+    if (error == PF_OK && !found)
+        return failure_set(&client->failure, PF_MISSING_KEY, "there is no key '%s%s'", keyspace,
+                           key);
     if (error == PF_OK || error == PF_SERVER) {
-        client->failure = refusal;
+        client->failure = *refusal;
         error = PF_SERVER;
     }
     return error;
+}
+
+int client_explain(struct pf_client *client, const struct prefix *keyspace, const char *key)
+{
+    struct failure refusal = client->failure;
+    int found;
+    int error = client_find(client, keyspace, key, &found);
+    return explain(client, &refusal, error, found, keyspace->bytes, key);
+}
+
+int client_explain_node(struct pf_client *client, const struct prefix *prefix, const char *key,
+                        int node)
+{
+    struct failure refusal = client->failure;
+    int found;
+    int error = find(client, prefix, key, THIS_NODE, node, &found);
+    return explain(client, &refusal, error, found, "", key);
 }

@@ -8,8 +8,20 @@
 #define SLOTS 16384
 #define POLYNOMIAL 0x11021ull /* x^16 + x^12 + x^5 + 1 */
 
-unsigned cluster_slot(const char *key, size_t length)
+static unsigned add_to_remainder(unsigned remainder, const char *bytes, size_t length)
 {
+    for (size_t i = 0; i < length; ++i) {
+        remainder ^= (unsigned)(unsigned char)bytes[i] << 8;
+        for (int bit = 0; bit < 8; ++bit)
+            remainder = remainder & 0x8000 ? (remainder << 1) ^ POLYNOMIAL : remainder << 1;
+    }
+    return remainder;
+}
+
+unsigned cluster_slot(const struct prefix *keyspace, const char *key)
+{
+    size_t before = keyspace->length;
+    size_t length = strlen(key);
     /* What stands between the first brace and the next closing one, if anything, is what counts. */
     const char *open = memchr(key, '{', length);
     if (open != NULL) {
@@ -17,15 +29,11 @@ unsigned cluster_slot(const char *key, size_t length)
         if (close != NULL && close > open + 1) {
             length = (size_t)(close - open) - 1;
             key = open + 1;
+            before = 0;
         }
     }
-    unsigned remainder = 0;
-    for (size_t i = 0; i < length; ++i) {
-        remainder ^= (unsigned)(unsigned char)key[i] << 8;
-        for (int bit = 0; bit < 8; ++bit)
-            remainder = remainder & 0x8000 ? (remainder << 1) ^ POLYNOMIAL : remainder << 1;
-    }
-    return remainder % SLOTS;
+    unsigned remainder = add_to_remainder(0, keyspace->bytes, before);
+    return add_to_remainder(remainder, key, length) % SLOTS;
 }
 
 /* The tag by which stock clients find a server's models. The CRC is solved backwards: adding the
@@ -59,11 +67,12 @@ struct prefix cluster_prefix(const struct pf_client *client, int node)
     return (struct prefix){0};
 }
 
-struct prefix cluster_prefix_of_key(const struct pf_client *client, const char *key)
+struct prefix cluster_prefix_of_key(const struct pf_client *client, const struct prefix *keyspace,
+                                    const char *key)
 {
     if (!client->clustered)
         return (struct prefix){0};
-    return prefix_of_slot(cluster_slot(key, strlen(key)));
+    return prefix_of_slot(cluster_slot(keyspace, key));
 }
 
 /* The index of the server at host and port, which is added if it is new; -1 without memory. */

@@ -30,6 +30,8 @@ static void close_all(struct pf_client *client)
         redisFreeSSLContext(client->tls);
 #endif
     client->tls = NULL;
+    free(client->sources);
+    client->sources = NULL;
     in_process_end(client->in_process);
     client->in_process = NULL;
 }
@@ -160,6 +162,8 @@ int pf_connect(struct pf_client **handle, double time_limit)
         error = prepare_tls(client);
     if (error == PF_OK)
         error = choose_id(client);
+    if (error == PF_OK)
+        error = keyspaces_begin(client);
     if (error == PF_OK)
         error = client->clustered ? cluster_discover(client)
                                   : connection_open(client, &client->nodes[0]);

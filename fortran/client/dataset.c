@@ -220,7 +220,7 @@ static const char append[] = "if tonumber(redis.call('GET', KEYS[1]) or 0) < ton
 void dataset_add_append(const struct pf_dataset *dataset, struct request *request,
                         struct pf_client *client, const char *list)
 {
-    struct prefix prefix = cluster_prefix_of_key(client, list);
+    struct prefix prefix = cluster_prefix_of_key(client, &client->target, list);
     char number[64];
     snprintf(number, sizeof number, "parslflow.%s.appends", client->id);
     request_begin(request, 8);
@@ -228,8 +228,8 @@ void dataset_add_append(const struct pf_dataset *dataset, struct request *reques
     request_text(request, append);
     request_text(request, "2");
     request_key(request, &prefix, number);
-    request_text(request, list);
-    request_join(request, "{", dataset->name, "}", NULL);
+    request_key(request, &client->target, list);
+    request_join(request, client->target.bytes, "{", dataset->name, "}", NULL);
     request_number(request, ++client->appends);
     request_number(request, (long long)(1e3 * (client->time_limit + MEMORY)));
 }
@@ -240,13 +240,13 @@ void dataset_add_put(const struct pf_dataset *dataset, struct request *request,
     request_add(request, "MULTI", NULL);
     request_begin(request, 2);
     request_text(request, "DEL");
-    request_join(request, "{", dataset->name, "}.meta", NULL);
+    request_join(request, client->target.bytes, "{", dataset->name, "}.meta", NULL);
     int fields = 1;
     for (const struct member *field = dataset->fields; field != NULL; field = field->next)
         ++fields;
     request_begin(request, 2 + 2 * fields);
     request_text(request, "HSET");
-    request_join(request, "{", dataset->name, "}.meta", NULL);
+    request_join(request, client->target.bytes, "{", dataset->name, "}.meta", NULL);
     for (const struct member *field = dataset->fields; field != NULL; field = field->next) {
         request_text(request, field->name);
         request_bytes(request, field->bytes, field->size);
@@ -254,7 +254,7 @@ void dataset_add_put(const struct pf_dataset *dataset, struct request *request,
     request_text(request, COMPLETE);
     request_text(request, "1");
     for (const struct member *member = dataset->tensors; member != NULL; member = member->next)
-        tensor_add_set(request, &(struct prefix){0}, member->key, &member->tensor);
+        tensor_add_set(request, &client->target, member->key, &member->tensor);
     if (list != NULL)
         dataset_add_append(dataset, request, client, list);
     request_add(request, "EXEC", NULL);

@@ -19,7 +19,7 @@ struct member {
     char *text;    /* of a field whose strings were asked for: these, a zero at the end of each */
     int64_t count; /* of those */
     /* Of a tensor only: */
-    char *key; /* {data set}.name */
+    char *key; /* {data set}.name, in whatever keyspace */
     struct tensor tensor;
     redisReply *reply; /* that it came in, with its bytes; NULL of one that was added */
 };

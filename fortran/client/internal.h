@@ -30,10 +30,12 @@ struct node {
     redisContext *redis; /* NULL: not connected */
 };
 
-/* What a key on one chosen server of a cluster begins with; empty on a single server. Not a string:
- * it may hold zeros. */
+#define LONGEST_KEYSPACE 200 /* characters of a name */
+
+/* What a key begins with, which may be nothing: a keyspace's name and a full stop, or what puts it
+ * on one chosen server of a cluster, and is not a string: it may hold zeros. */
 struct prefix {
-    char bytes[8];
+    char bytes[LONGEST_KEYSPACE + 2];
     size_t length;
 };
 
@@ -48,6 +50,9 @@ struct pf_client {
     char id[17];         /* hexadecimal, no other client's */
     long long appends;   /* so many this client has begun */
     double told;         /* when it last said that it waits */
+    char *sources;       /* as in SSKEYIN */
+    struct prefix source;          /* the keyspace that is read, asked for and deleted from */
+    struct prefix target;          /* the keyspace that is put into */
     struct redisSSLContext *tls;   /* NULL: none */
     struct in_process *in_process; /* NULL: the store runs models */
     struct failure failure;
@@ -79,7 +84,7 @@ void request_text(struct request *request, const char *text);
 void request_number(struct request *request, long long number);
 /* One word made of strings, NULL at the end. */
 void request_join(struct request *request, ...) __attribute__((sentinel));
-/* A key of the server that the prefix belongs to. */
+/* A word that begins with the prefix. */
 void request_key(struct request *request, const struct prefix *prefix, const char *name);
 /* A whole command of strings, NULL at the end. */
 void request_add(struct request *request, ...) __attribute__((sentinel));
@@ -106,28 +111,36 @@ int connection_exchange(struct pf_client *client, struct node *node, struct requ
 /* Begins a call that needs the store: PF_CONNECTION without one, else PF_OK. */
 int client_begin(struct pf_client *client, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* The index of the node that has the key. */
-int client_node(const struct pf_client *client, const char *key);
-/* Sends the request to the node until it is done, or refused, or the time is up. On PF_OK it has
- * its replies. A key that is not NULL chooses the node anew when the cluster has changed. */
-int client_call(struct pf_client *client, struct request *request, const char *key, int node);
-/* client_call at the node of the key, freeing the request; for calls where only success matters. */
-int client_do(struct pf_client *client, struct request *request, const char *key);
+/* The slot of a key; 0 on a single server. */
+int client_slot(const struct pf_client *client, const struct prefix *keyspace, const char *key);
+/* Sends the request to the node of the slot until it is done, or refused, or the time is up. On
+ * PF_OK it has its replies. */
+int client_call(struct pf_client *client, struct request *request, int slot);
+/* The same at the node, for keys that were made for it. */
+int client_call_node(struct pf_client *client, struct request *request, int node);
+/* client_call that frees the request, for calls where only success matters. */
+int client_do(struct pf_client *client, struct request *request, int slot);
+/* EXISTS: *found is 0 or 1. */
+int client_find(struct pf_client *client, const struct prefix *keyspace, const char *key,
+                int *found);
 /* What PF_SERVER means when the key may be missing: PF_MISSING_KEY if it is. Otherwise the server's
  * own words stay in the message. */
-int client_explain(struct pf_client *client, const char *key, const struct prefix *prefix,
-                   int node);
-/* EXISTS: 0 or 1. */
-int client_count(struct pf_client *client, const char *key, const struct prefix *prefix, int node,
-                 long long *count);
+int client_explain(struct pf_client *client, const struct prefix *keyspace, const char *key);
+/* The same for a key that was made for the node. */
+int client_explain_node(struct pf_client *client, const struct prefix *prefix, const char *key,
+                        int node);
+
+/* Reads SSKEYIN and SSKEYOUT. */
+int keyspaces_begin(struct pf_client *client);
 
 /* Asks the cluster which node has which slots. */
 int cluster_discover(struct pf_client *client);
-unsigned cluster_slot(const char *key, size_t length);
+unsigned cluster_slot(const struct prefix *keyspace, const char *key);
 /* What keys that lie on the node begin with, as stock SmartRedis clients have it for models. */
 struct prefix cluster_prefix(const struct pf_client *client, int node);
 /* The same for keys in the slot of this key. */
-struct prefix cluster_prefix_of_key(const struct pf_client *client, const char *key);
+struct prefix cluster_prefix_of_key(const struct pf_client *client, const struct prefix *keyspace,
+                                    const char *key);
 
 /* Fills tensor from the array's descriptor, or says in failure why it cannot be a tensor. */
 int tensor_describe(struct tensor *tensor, const CFI_cdesc_t *array, struct failure *failure);

@@ -62,29 +62,37 @@ int pf_set_model_from_file(struct pf_client *client, const char *name, const cha
         request_text(&request, device);
         request_text(&request, "BLOB");
         request_bytes(&request, bytes, size);
-        error = client_call(client, &request, NULL, node);
+        error = client_call_node(client, &request, node);
         request_free(&request);
     }
     free(bytes);
     return error;
 }
 
-/* Adds AI.MODELEXECUTE with names that each begin with the prefix. */
-static void add_execute(struct pf_client *client, struct request *request,
-                        const struct prefix *prefix, const char *model, int input_count,
-                        const char *const inputs[], int output_count, const char *const outputs[])
+/* Tensors of a model. */
+struct tensors {
+    const struct prefix *prefix; /* of their keys */
+    int count;
+    const char *const *names;
+};
+
+static void add_keys(struct request *request, const char *word, struct tensors tensors)
 {
-    request_begin(request, 8 + input_count + output_count);
+    request_text(request, word);
+    request_number(request, tensors.count);
+    for (int i = 0; i < tensors.count; ++i)
+        request_key(request, tensors.prefix, tensors.names[i]);
+}
+
+static void add_execute(struct pf_client *client, struct request *request,
+                        const struct prefix *prefix, const char *model, struct tensors inputs,
+                        struct tensors outputs)
+{
+    request_begin(request, 8 + inputs.count + outputs.count);
     request_text(request, "AI.MODELEXECUTE");
     request_key(request, prefix, model);
-    request_text(request, "INPUTS");
-    request_number(request, input_count);
-    for (int i = 0; i < input_count; ++i)
-        request_key(request, prefix, inputs[i]);
-    request_text(request, "OUTPUTS");
-    request_number(request, output_count);
-    for (int i = 0; i < output_count; ++i)
-        request_key(request, prefix, outputs[i]);
+    add_keys(request, "INPUTS", inputs);
+    add_keys(request, "OUTPUTS", outputs);
     request_text(request, "TIMEOUT");
     request_number(request, (long long)(1e3 * client->time_limit) + 1);
 }
@@ -94,7 +102,7 @@ static int model_node(const struct pf_client *client)
 {
     if (!client->clustered)
         return 0;
-    unsigned slot = cluster_slot(client->id, strlen(client->id));
+    unsigned slot = cluster_slot(&none, client->id);
     for (unsigned i = 0; i < 16384; ++i)
         if (client->node_of_slot[(slot + i) % 16384] >= 0)
             return client->node_of_slot[(slot + i) % 16384];
@@ -137,8 +145,8 @@ static int infer_in_store(struct pf_client *client, struct request *request, con
         request_key(request, &prefix, names[i]);
         request_number(request, (long long)(1e3 * client->time_limit) + 1);
     }
-    add_execute(client, request, &prefix, model, input_count, names, output_count,
-                names + input_count);
+    add_execute(client, request, &prefix, model, (struct tensors){&prefix, input_count, names},
+                (struct tensors){&prefix, output_count, names + input_count});
     for (int i = 0; i < output_count; ++i)
         tensor_add_get(request, &prefix, names[input_count + i]);
     request_begin(request, 1 + count);
@@ -147,9 +155,9 @@ static int infer_in_store(struct pf_client *client, struct request *request, con
         request_key(request, &prefix, names[i]);
     free(texts);
     free(names);
-    int error = client_call(client, request, NULL, node);
+    int error = client_call_node(client, request, node);
     if (error == PF_SERVER)
-        error = client_explain(client, model, &prefix, node);
+        error = client_explain_node(client, &prefix, model, node);
     for (int i = 0; i < output_count && error == PF_OK; ++i)
         error = tensor_from_reply(&outputs[i], request_reply(request, 2 * input_count + 1 + i),
                                   &client->failure);
@@ -160,9 +168,9 @@ static int infer_in_store(struct pf_client *client, struct request *request, con
 static int explain_run(struct pf_client *client, const char *name, int input_count,
                        const char *const inputs[])
 {
-    int error = client_explain(client, name, &none, 0);
+    int error = client_explain(client, &none, name);
     for (int i = 0; i < input_count && error == PF_SERVER; ++i)
-        error = client_explain(client, inputs[i], &none, 0);
+        error = client_explain(client, &client->source, inputs[i]);
     return error;
 }
 
@@ -170,10 +178,10 @@ static int explain_run(struct pf_client *client, const char *name, int input_cou
 static int fetch(struct pf_client *client, struct request *request, const char *name,
                  struct tensor *tensor)
 {
-    tensor_add_get(request, &none, name);
-    int error = client_call(client, request, name, client_node(client, name));
+    tensor_add_get(request, &client->source, name);
+    int error = client_call(client, request, client_slot(client, &client->source, name));
     if (error == PF_SERVER)
-        return client_explain(client, name, &none, client_node(client, name));
+        return client_explain(client, &client->source, name);
     return error != PF_OK
                ? error
                : tensor_from_reply(tensor, request_reply(request, -1), &client->failure);
@@ -198,8 +206,8 @@ static int run_in_cluster(struct pf_client *client, const char *model, int input
                                tensors + input_count);
     for (int i = 0; i < output_count && error == PF_OK; ++i) {
         struct request request = {0};
-        tensor_add_set(&request, &none, outputs[i], &tensors[input_count + i]);
-        error = client_do(client, &request, outputs[i]);
+        tensor_add_set(&request, &client->target, outputs[i], &tensors[input_count + i]);
+        error = client_do(client, &request, client_slot(client, &client->target, outputs[i]));
     }
     for (int i = 0; requests != NULL && i <= input_count; ++i)
         request_free(&requests[i]);
@@ -229,8 +237,10 @@ int pf_run_model(struct pf_client *client, const char *name, int input_count,
     if (client->clustered)
         return run_in_cluster(client, name, input_count, inputs, output_count, outputs);
     struct request request = {0};
-    add_execute(client, &request, &none, name, input_count, inputs, output_count, outputs);
-    error = client_do(client, &request, name);
+    add_execute(client, &request, &none, name,
+                (struct tensors){&client->source, input_count, inputs},
+                (struct tensors){&client->target, output_count, outputs});
+    error = client_do(client, &request, client_slot(client, &none, name));
     return error == PF_SERVER ? explain_run(client, name, input_count, inputs) : error;
 }
 

@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-static const struct prefix none = {0};
-
 int pf_put_tensor(struct pf_client *client, const char *name, const CFI_cdesc_t *array)
 {
     struct tensor tensor;
@@ -17,8 +15,8 @@ int pf_put_tensor(struct pf_client *client, const char *name, const CFI_cdesc_t 
     if (error != PF_OK)
         return error;
     struct request request = {0};
-    tensor_add_set(&request, &none, name, &tensor);
-    error = client_do(client, &request, name);
+    tensor_add_set(&request, &client->target, name, &tensor);
+    error = client_do(client, &request, client_slot(client, &client->target, name));
     free(copied);
     return error;
 }
@@ -35,10 +33,10 @@ int pf_get_tensor(struct pf_client *client, const char *name, CFI_cdesc_t *array
     if (error != PF_OK)
         return error;
     struct request request = {0};
-    tensor_add_get(&request, &none, name);
-    error = client_call(client, &request, name, client_node(client, name));
+    tensor_add_get(&request, &client->source, name);
+    error = client_call(client, &request, client_slot(client, &client->source, name));
     if (error == PF_SERVER)
-        error = client_explain(client, name, &none, client_node(client, name));
+        error = client_explain(client, &client->source, name);
     else if (error == PF_OK)
         error = tensor_from_reply(&found, request_reply(&request, -1), &client->failure);
     if (error == PF_OK)
@@ -54,24 +52,29 @@ int pf_delete_tensor(struct pf_client *client, const char *name)
         return error;
     /* A second time it could delete what another has put since. */
     struct request request = {.once = true};
-    request_add(&request, "DEL", name, NULL);
-    error = client_call(client, &request, name, client_node(client, name));
+    request_begin(&request, 2);
+    request_text(&request, "DEL");
+    request_key(&request, &client->source, name);
+    error = client_call(client, &request, client_slot(client, &client->source, name));
     if (error == PF_OK && request_reply(&request, -1)->integer == 0)
-        error = failure_set(&client->failure, PF_MISSING_KEY, "there is no key '%s'", name);
+        error = failure_set(&client->failure, PF_MISSING_KEY, "there is no key '%s%s'",
+                            client->source.bytes, name);
     request_free(&request);
     return error;
 }
 
-int pf_key_exists(struct pf_client *client, const char *name, int *found)
+int pf_tensor_exists(struct pf_client *client, const char *name, int *found)
 {
     *found = 0;
-    int error = client_begin(client, "look for key '%s'", name);
-    if (error != PF_OK)
-        return error;
-    long long count = 0;
-    error = client_count(client, name, &none, client_node(client, name), &count);
-    *found = count > 0;
-    return error;
+    int error = client_begin(client, "look for tensor '%s'", name);
+    return error != PF_OK ? error : client_find(client, &client->source, name, found);
+}
+
+int pf_key_exists(struct pf_client *client, const char *key, int *found)
+{
+    *found = 0;
+    int error = client_begin(client, "look for key '%s'", key);
+    return error != PF_OK ? error : client_find(client, &(struct prefix){0}, key, found);
 }
 
 static int begin_dataset(struct pf_client *client, const struct pf_dataset *dataset,
@@ -96,7 +99,7 @@ static int put(struct pf_client *client, const struct pf_dataset *dataset, const
     if (key == NULL)
         return failure_set_no_memory(&client->failure);
     dataset_add_put(dataset, &request, client, list);
-    int error = client_do(client, &request, key);
+    int error = client_do(client, &request, client_slot(client, &client->target, key));
     free(key);
     return error;
 }
@@ -105,7 +108,7 @@ static int append(struct pf_client *client, const struct pf_dataset *dataset, co
 {
     struct request request = {0};
     dataset_add_append(dataset, &request, client, list);
-    return client_do(client, &request, list);
+    return client_do(client, &request, client_slot(client, &client->target, list));
 }
 
 int pf_put_dataset(struct pf_client *client, const struct pf_dataset *dataset)

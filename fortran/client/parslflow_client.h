@@ -57,6 +57,10 @@ struct pf_dataset;
  *   SSDB                           unix://path or host:port; of several, divided by commas, the
  *                                  first, or on a cluster the first that answers
  *   SR_DB_TYPE                     Standalone, as by default, or Clustered
+ *   SSKEYOUT                       the keyspace that tensors, data sets and lists are put into; by
+ *                                  default none
+ *   SSKEYIN                        the keyspaces, divided by commas, of which one is read, asked for
+ *                                  and deleted from: the first, until pf_set_data_source
  *   PARSLFLOW_STORE_PASSWORD_FILE  the file of the password, if there is one
  *   PARSLFLOW_STORE_USER           the ACL user whose password it is; the default user if not set
  *   PARSLFLOW_STORE_CA_FILE        PEM of the CA of the server's certificate: asks for TLS, which
@@ -72,14 +76,19 @@ int pf_connect(struct pf_client **client, double time_limit);
 void pf_disconnect(struct pf_client *client);
 const char *pf_client_message(const struct pf_client *client);
 
+/* Reads from another of the keyspaces in SSKEYIN. */
+int pf_set_data_source(struct pf_client *client, const char *source);
+
 int pf_put_tensor(struct pf_client *client, const char *name, const CFI_cdesc_t *array);
 /* array: has the tensor's type and shape, and gets its values. */
 int pf_get_tensor(struct pf_client *client, const char *name, CFI_cdesc_t *array);
 int pf_delete_tensor(struct pf_client *client, const char *name);
-int pf_key_exists(struct pf_client *client, const char *name, int *found);
+int pf_tensor_exists(struct pf_client *client, const char *name, int *found);
+/* key: the whole key, in whatever keyspace. */
+int pf_key_exists(struct pf_client *client, const char *key, int *found);
 
-/* Puts a model into the store, on a cluster on each of its servers. path: of a TorchScript file;
- * device: CPU, GPU or GPU:n. */
+/* Puts a model into the store, on a cluster on each of its servers; it is in no keyspace. path: of a
+ * TorchScript file; device: CPU, GPU or GPU:n. */
 int pf_set_model_from_file(struct pf_client *client, const char *name, const char *path,
                            const char *device);
 /* Runs a model of the store on its tensors of these names. */

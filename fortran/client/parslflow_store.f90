@@ -19,9 +19,11 @@ module parslflow_store
     procedure :: connect
     procedure :: disconnect
     procedure :: message => client_message
+    procedure :: set_data_source
     procedure :: put_tensor
     procedure :: get_tensor
     procedure :: delete_tensor
+    procedure :: tensor_exists
     procedure :: key_exists
     procedure :: set_model_from_file
     procedure :: run_model
@@ -53,6 +55,13 @@ module parslflow_store
       type(c_ptr) :: text
     end function pf_client_message
 
+    function pf_set_data_source(client, source) bind(c) result(error)
+      import :: c_char, c_int, c_ptr
+      type(c_ptr), value :: client
+      character(kind=c_char), intent(in) :: source(*)
+      integer(c_int) :: error
+    end function pf_set_data_source
+
     function pf_put_tensor(client, name, array) bind(c) result(error)
       import :: c_char, c_int, c_ptr
       type(c_ptr), value :: client
@@ -76,10 +85,18 @@ module parslflow_store
       integer(c_int) :: error
     end function pf_delete_tensor
 
-    function pf_key_exists(client, name, found) bind(c) result(error)
+    function pf_tensor_exists(client, name, found) bind(c) result(error)
       import :: c_char, c_int, c_ptr
       type(c_ptr), value :: client
       character(kind=c_char), intent(in) :: name(*)
+      integer(c_int), intent(out) :: found
+      integer(c_int) :: error
+    end function pf_tensor_exists
+
+    function pf_key_exists(client, key, found) bind(c) result(error)
+      import :: c_char, c_int, c_ptr
+      type(c_ptr), value :: client
+      character(kind=c_char), intent(in) :: key(*)
       integer(c_int), intent(out) :: found
       integer(c_int) :: error
     end function pf_key_exists
@@ -195,9 +212,18 @@ contains
     text = fortran_text(pf_client_message(self%handle))
   end function client_message
 
+  !> Reads from another of the keyspaces in the environment's SSKEYIN, of which the first is read before.
+  function set_data_source(self, source) result(error)
+    class(store_client), intent(in) :: self
+    character(len=*), intent(in) :: source
+    integer(c_int) :: error
+
+    error = pf_set_data_source(self%handle, c_text(source))
+  end function set_data_source
+
   function put_tensor(self, name, array) result(error)
     class(store_client), intent(in) :: self
-    character(len=*), intent(in) :: name !! key
+    character(len=*), intent(in) :: name
     type(*), intent(in) :: array(..)
     integer(c_int) :: error
 
@@ -206,7 +232,7 @@ contains
 
   function get_tensor(self, name, array) result(error)
     class(store_client), intent(in) :: self
-    character(len=*), intent(in) :: name !! key
+    character(len=*), intent(in) :: name
     type(*), intent(inout) :: array(..) !! of the tensor's type and shape; unchanged on errors
     integer(c_int) :: error
 
@@ -215,26 +241,37 @@ contains
 
   function delete_tensor(self, name) result(error)
     class(store_client), intent(in) :: self
-    character(len=*), intent(in) :: name !! key
+    character(len=*), intent(in) :: name
     integer(c_int) :: error
 
     error = pf_delete_tensor(self%handle, c_text(name))
   end function delete_tensor
 
-  function key_exists(self, name, found) result(error)
+  function tensor_exists(self, name, found) result(error)
     class(store_client), intent(in) :: self
-    character(len=*), intent(in) :: name !! key
+    character(len=*), intent(in) :: name
     logical, intent(out) :: found !! false on errors
     integer(c_int) :: error
     integer(c_int) :: c_found
 
-    error = pf_key_exists(self%handle, c_text(name), c_found)
+    error = pf_tensor_exists(self%handle, c_text(name), c_found)
+    found = c_found /= 0
+  end function tensor_exists
+
+  function key_exists(self, key, found) result(error)
+    class(store_client), intent(in) :: self
+    character(len=*), intent(in) :: key !! the whole key, in whatever keyspace
+    logical, intent(out) :: found !! false on errors
+    integer(c_int) :: error
+    integer(c_int) :: c_found
+
+    error = pf_key_exists(self%handle, c_text(key), c_found)
     found = c_found /= 0
   end function key_exists
 
   function set_model_from_file(self, name, path, device) result(error)
     class(store_client), intent(in) :: self
-    character(len=*), intent(in) :: name !! key
+    character(len=*), intent(in) :: name
     character(len=*), intent(in) :: path !! of a TorchScript file
     character(len=*), intent(in) :: device !! CPU, GPU or GPU:n
     integer(c_int) :: error
@@ -245,7 +282,7 @@ contains
   function run_model(self, name, inputs, outputs) result(error)
     class(store_client), intent(in) :: self
     character(len=*), intent(in) :: name !! key of the model
-    character(len=*), intent(in) :: inputs(:), outputs(:) !! keys of tensors
+    character(len=*), intent(in) :: inputs(:), outputs(:) !! names of tensors
     integer(c_int) :: error
     character(len=len(inputs) + 1, kind=c_char), target :: input_texts(size(inputs))
     character(len=len(outputs) + 1, kind=c_char), target :: output_texts(size(outputs))

@@ -103,7 +103,7 @@ def _sample(
     selection = Selection(clusters, stream.run, inputs.threads)
     share = Share(inputs.sampler, len(inputs.outputs))
     with (
-        StoreClient.from_address_file(inputs.address_file) as store,
+        StoreClient.from_address_file(inputs.address_file, keyspace=stream.keyspace) as store,
         Drain(
             store, stream.list, stream.run, FIELDS, inputs.time_limit_s, kept.stamps, share
         ) as drain,

@@ -319,10 +319,14 @@ def _follow(lines: Iterable[str], log: Path, before: float, report: Report) -> d
 
 
 def _store_environment(inputs: SimulateInputs) -> dict[str, str]:
-    """The store's address, as SmartRedis clients expect it."""
+    """The store's address and the stream's keyspace, as SmartRedis clients expect them."""
     if inputs.address_file is None:
         return {}
-    return Address.load(inputs.address_file).environment()
+    variables = Address.load(inputs.address_file).environment()
+    if inputs.stream is not None:
+        # Set also where there is none: this process may itself be a member of an ensemble.
+        variables |= dict.fromkeys(("SSKEYIN", "SSKEYOUT"), inputs.stream.keyspace)
+    return variables
 
 
 def _inference_environment(network: Network) -> dict[str, str]:
@@ -354,7 +358,8 @@ def _forget_the_end(inputs: SimulateInputs) -> None:
     """Delete the end marker of an earlier run, whose tiles this one goes on with."""
     if inputs.stream is None or inputs.address_file is None:
         return
-    with StoreClient.from_address_file(inputs.address_file) as store:
+    keyspace = inputs.stream.keyspace
+    with StoreClient.from_address_file(inputs.address_file, keyspace=keyspace) as store:
         store.delete_datasets([f"{inputs.stream.run}_end"])
 
 
@@ -362,7 +367,8 @@ def _tell_the_sampler(inputs: SimulateInputs) -> None:
     """Append the end marker that the dead simulation cannot append."""
     if inputs.stream is None or inputs.address_file is None:
         return
-    with StoreClient.from_address_file(inputs.address_file) as store:
+    keyspace = inputs.stream.keyspace
+    with StoreClient.from_address_file(inputs.address_file, keyspace=keyspace) as store:
         if _given_up(inputs):
             # They would be in the way of other simulations.
             store.delete_datasets(store.find_datasets(f"{inputs.stream.run}_"))

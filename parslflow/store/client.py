@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
+from parslflow.errors import UsageError
 from parslflow.store.address import Address
 from parslflow.store.connection import TIME_LIMIT_S
 from parslflow.store.models import ModelCalls
 from parslflow.store.sharing import SharingCalls
+from parslflow.store.wire import Keyspace
 
 
 class StoreClient(SharingCalls, ModelCalls):
@@ -32,9 +36,13 @@ class StoreClient(SharingCalls, ModelCalls):
             TLS.
         clustered: Whether the store is a Redis Cluster.
         time_limit_s: How long a call may take.
+        keyspace: The name of a keyspace, such as a member of an ensemble has: all tensors, data
+            sets and lists are read from there and put there. By default they are in none. Models
+            and scripts are in none in any case.
 
     Raises:
-        UsageError: The address is none, or the password file cannot be read.
+        UsageError: The address is none, the password file cannot be read, or the keyspace's name
+            has other characters than letters, digits, ``.``, ``_`` and ``-``.
     """
 
     def __init__(
@@ -46,6 +54,7 @@ class StoreClient(SharingCalls, ModelCalls):
         ca_file: Path | None = None,
         clustered: bool = False,
         time_limit_s: float = TIME_LIMIT_S,
+        keyspace: str = "",
     ) -> None:
         published = Address(
             address,
@@ -54,14 +63,17 @@ class StoreClient(SharingCalls, ModelCalls):
             str(ca_file) if ca_file else None,
             clustered,
         )
-        super().__init__(published, time_limit_s)
+        super().__init__(published, time_limit_s, keyspace)
+        self._sources: dict[str, Keyspace] = {}
 
     @classmethod
-    def at(cls, published: Address, time_limit_s: float = TIME_LIMIT_S) -> StoreClient:
-        """A client of the store at ``published``, such as `Address.of_environment` gives.
+    def at(
+        cls, published: Address, time_limit_s: float = TIME_LIMIT_S, keyspace: str = ""
+    ) -> StoreClient:
+        """A client of the store at ``published``.
 
         Raises:
-            UsageError: The address is none, or the password file cannot be read.
+            UsageError: As for the class.
         """
         return cls(
             published.address,
@@ -70,18 +82,56 @@ class StoreClient(SharingCalls, ModelCalls):
             ca_file=Path(published.ca_file) if published.ca_file else None,
             clustered=published.clustered,
             time_limit_s=time_limit_s,
+            keyspace=keyspace,
         )
 
     @classmethod
     def from_address_file(
-        cls, path: Path, wait_s: float = 0.0, time_limit_s: float = TIME_LIMIT_S
+        cls,
+        path: Path,
+        wait_s: float = 0.0,
+        time_limit_s: float = TIME_LIMIT_S,
+        keyspace: str = "",
     ) -> StoreClient:
         """A client of the store that published ``path``, which may take it up to ``wait_s`` s.
 
         Raises:
             ParslflowError: The file did not appear, or is not one of a store.
+            UsageError: As for the class.
         """
-        return cls.at(Address.load(path, wait_s), time_limit_s)
+        return cls.at(Address.load(path, wait_s), time_limit_s, keyspace)
+
+    @classmethod
+    def of_environment(
+        cls, variables: Mapping[str, str] = os.environ, time_limit_s: float = TIME_LIMIT_S
+    ) -> StoreClient:
+        """A client of the store that the environment names, as SmartRedis clients find it.
+
+        It puts into the keyspace ``SSKEYOUT``, and reads from the first of ``SSKEYIN``, which are
+        divided by commas, until `set_data_source`.
+
+        Raises:
+            UsageError: As for the class, or the environment names no store.
+        """
+        address = Address.of_environment(variables)
+        client = cls.at(address, time_limit_s, variables.get("SSKEYOUT", ""))
+        names = filter(None, variables.get("SSKEYIN", "").split(","))
+        client._sources = {name: Keyspace(name) for name in names}
+        client.source = next(iter(client._sources.values()), Keyspace())
+        return client
+
+    def set_data_source(self, name: str) -> None:
+        """Read from another keyspace of those in ``SSKEYIN``.
+
+        Raises:
+            UsageError: It is none of them.
+        """
+        if name not in self._sources:
+            raise UsageError(
+                f"The data source '{name}' is not in SSKEYIN ('{','.join(self._sources)}'): add it "
+                "there before the client is made."
+            )
+        self.source = self._sources[name]
 
     def __enter__(self) -> StoreClient:
         return self

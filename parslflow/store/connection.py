@@ -23,6 +23,7 @@ from parslflow.store import errors
 from parslflow.store.address import Address
 from parslflow.store.receiver import Limit
 from parslflow.store.shards import Shards
+from parslflow.store.wire import Keyspace
 from parslflow.store.wire import Word
 
 TIME_LIMIT_S = 300.0
@@ -57,12 +58,19 @@ class Connection:
     Args:
         published: Where the store is.
         time_limit_s: How long a call may take.
+        keyspace: The name of the keyspace that it reads and writes.
 
     Raises:
-        UsageError: The address is none, or the password file cannot be read.
+        UsageError: The address is none, the password file cannot be read, or the keyspace's name
+            has characters that none may have.
+
+    Attributes:
+        source: The keyspace that is read, asked for, deleted from and waited for.
+        target: The keyspace that is put into.
     """
 
-    def __init__(self, published: Address, time_limit_s: float) -> None:
+    def __init__(self, published: Address, time_limit_s: float, keyspace: str) -> None:
+        self.source = self.target = Keyspace(keyspace)
         self.published = published
         self.address = published.address
         self.time_limit_s = time_limit_s

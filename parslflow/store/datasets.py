@@ -16,6 +16,7 @@ from parslflow.store import wire
 from parslflow.store.address import Address
 from parslflow.store.tensors import TensorCalls
 from parslflow.store.wire import Dataset
+from parslflow.store.wire import Keyspace
 from parslflow.store.wire import Metadata
 
 CLOSE_S = 1.0
@@ -32,8 +33,8 @@ class DatasetCalls(TensorCalls):
     known, and nothing is sent again. The key goes when the client is closed, or expires.
     """
 
-    def __init__(self, published: Address, time_limit_s: float) -> None:
-        super().__init__(published, time_limit_s)
+    def __init__(self, published: Address, time_limit_s: float, keyspace: str) -> None:
+        super().__init__(published, time_limit_s, keyspace)
         self._name = secrets.token_hex(8)
         self._lock = threading.Lock()
         self._appends = 0
@@ -55,17 +56,17 @@ class DatasetCalls(TensorCalls):
         its own.
         """
         what = f"data set '{dataset.name}'"
-        key = wire.metadata_key(dataset.name)
-        commands = put_commands(dataset)
+        key = self.target.metadata_key(dataset.name)
+        commands = put_commands(self.target, dataset)
         if list is None or self.published.clustered:
             self._call(what, lambda: _transaction(self.shards.of(key), commands))
             commands = []
         if list is not None:
-            self._append(what, list, [*commands, ["RPUSH", list, wire.list_entry(dataset.name)]])
+            self._append(what, list, dataset.name, commands)
 
     def append_to_list(self, list: str, dataset: str) -> None:
         """Append the name of a data set, which is there already, to a list."""
-        self._append(f"list '{list}'", list, [["RPUSH", list, wire.list_entry(dataset)]])
+        self._append(f"list '{self.target.key(list)}'", list, dataset)
 
     def get_dataset(self, name: str) -> Dataset:
         """The data set ``name``, its arrays the caller's own.
@@ -74,7 +75,7 @@ class DatasetCalls(TensorCalls):
             MissingKey: There is none.
         """
         [(metadata, names)] = self._metadata([name])
-        raw = self.raw_tensors([wire.tensor_key(name, tensor) for tensor in names])
+        raw = self.raw_tensors([self.source.tensor_key(name, tensor) for tensor in names])
         tensors = {tensor: item.own_array() for tensor, item in zip(names, raw, strict=True)}
         return Dataset(name, tensors, metadata)
 
@@ -88,7 +89,7 @@ class DatasetCalls(TensorCalls):
 
     def dataset_exists(self, name: str) -> bool:
         """Whether the data set is there, whole."""
-        key = wire.metadata_key(name)
+        key = self.source.metadata_key(name)
         return bool(self._command(f"data set '{name}'", key, "HEXISTS", key, wire.COMPLETE))
 
     def find_datasets(self, prefix: str) -> list[str]:
@@ -97,7 +98,7 @@ class DatasetCalls(TensorCalls):
         It looks at every key of the store: for once in a while.
         """
         escaped = re.sub(r"([][*?\\])", r"\\\1", prefix)
-        pattern = wire.metadata_key(f"{escaped}*")
+        pattern = self.source.metadata_key(f"{escaped}*")
 
         def work() -> list[str]:
             keys = {
@@ -105,10 +106,10 @@ class DatasetCalls(TensorCalls):
                 for server in self.shards.all()
                 for key in server.scan_iter(match=pattern, count=KEYS_AT_ONCE)
             }
-            return sorted(wire.dataset_of_key(key) for key in keys)
+            return sorted(self.source.dataset_of_key(key) for key in keys)
 
         names = self._call(f"data sets '{prefix}…'", work)
-        keys = [wire.metadata_key(name) for name in names]
+        keys = [self.source.metadata_key(name) for name in names]
         commands = [["HEXISTS", key, wire.COMPLETE] for key in keys]
         whole = self._pipelined(keys, commands, "data set", names)
         return [name for name, there in zip(names, whole, strict=True) if there]
@@ -119,7 +120,8 @@ class DatasetCalls(TensorCalls):
 
     def list_length(self, list: str) -> int:
         """How many data sets are on the list; 0 if there is none."""
-        return int(self._command(f"list '{list}'", list, "LLEN", list))
+        key = self.source.key(list)
+        return int(self._command(f"list '{key}'", key, "LLEN", key))
 
     def poll_list_length(self, list: str, length: int, time_limit_s: float) -> bool:
         """Wait until the list has so many data sets or more: has it, in so many seconds?"""
@@ -127,23 +129,25 @@ class DatasetCalls(TensorCalls):
 
     def get_list(self, name: str) -> list[str]:
         """The names of the data sets on a list, in their order."""
-        entries = self._command(f"list '{name}'", name, "LRANGE", name, 0, -1)
-        return [wire.dataset_of_entry(entry) for entry in entries]
+        key = self.source.key(name)
+        entries = self._command(f"list '{key}'", key, "LRANGE", key, 0, -1)
+        return [self.source.dataset_of_entry(entry) for entry in entries]
 
     def drain_list(self, name: str) -> list[str]:
         """Take all the names of data sets off a list, in their order, in one atomic step.
 
         It is not done again when the connection is lost: what was taken might be lost with it.
         """
-        commands: Sequence[Sequence[wire.Word]] = [["LRANGE", name, 0, -1], ["DEL", name]]
+        key = self.source.key(name)
+        commands: Sequence[Sequence[wire.Word]] = [["LRANGE", key, 0, -1], ["DEL", key]]
         entries, _ = self._call(
-            f"list '{name}'", lambda: _transaction(self.shards.of(name), commands), again=False
+            f"list '{key}'", lambda: _transaction(self.shards.of(key), commands), again=False
         )
-        return [wire.dataset_of_entry(entry) for entry in entries]
+        return [self.source.dataset_of_entry(entry) for entry in entries]
 
     def delete_datasets(self, names: Sequence[str]) -> None:
         """Delete data sets with their tensors. One that is not there is no error."""
-        metadata = [wire.metadata_key(name) for name in names]
+        metadata = [self.source.metadata_key(name) for name in names]
         commands = [["HMGET", key, wire.TENSOR_NAMES, wire.COMPLETE] for key in metadata]
         replies = self._pipelined(metadata, commands, "data set", names)
         # One that is put again between the two steps stays whole: it is on a list, so whoever
@@ -154,25 +158,29 @@ class DatasetCalls(TensorCalls):
             if blob is not None or complete is not None
         ]
         self._pipelined(
-            [wire.metadata_key(name) for name, _ in found],
-            [["DEL", *wire.keys(name, tensors)] for name, tensors in found],
+            [self.source.metadata_key(name) for name, _ in found],
+            [["DEL", *self.source.dataset_keys(name, tensors)] for name, tensors in found],
             "data set",
             [name for name, _ in found],
         )
 
-    def _append(self, what: str, list: str, commands: Sequence[Sequence[wire.Word]]) -> None:
-        """Do ``commands``, which append to ``list``, once."""
+    def _append(
+        self, what: str, list: str, dataset: str, before: Sequence[Sequence[wire.Word]] = ()
+    ) -> None:
+        """Append a data set to ``list``, once, in one transaction with the commands ``before``."""
+        key = self.target.key(list)
+        commands = [*before, ["RPUSH", key, self.target.list_entry(dataset)]]
         with self._lock:
             self._appends += 1
             number = b"%d" % self._appends
-        mark = wire.key_beside(list, f"appended.{self._name}.{threading.get_ident()}")
+        mark = wire.key_beside(key, f"appended.{self._name}.{threading.get_ident()}")
         self._marks.add(mark)
         expiry_s = math.ceil(2 * self.time_limit_s) + 60
         sent = False
 
         def work() -> None:
             nonlocal sent
-            server = self.shards.of(list)
+            server = self.shards.of(key)
             if sent and server.get(mark) == number:
                 return
             sent = True
@@ -181,27 +189,27 @@ class DatasetCalls(TensorCalls):
         self._call(what, work)
 
     def _metadata(self, datasets: Sequence[str]) -> list[tuple[Metadata, list[str]]]:
-        keys = [wire.metadata_key(name) for name in datasets]
-        replies = self._pipelined(keys, [["HGETALL", key] for key in keys], "data set", datasets)
+        keys = [self.source.metadata_key(name) for name in datasets]
+        told = [self.source.key(name) for name in datasets]
+        replies = self._pipelined(keys, [["HGETALL", key] for key in keys], "data set", told)
         return [
-            wire.decode_metadata(name, fields)
-            for name, fields in zip(datasets, replies, strict=True)
+            wire.decode_metadata(name, fields) for name, fields in zip(told, replies, strict=True)
         ]
 
 
-def put_commands(dataset: Dataset) -> list[list[wire.Word]]:
+def put_commands(keyspace: Keyspace, dataset: Dataset) -> list[list[wire.Word]]:
     """The commands that put a data set in place of what is there, whole when all are done.
 
     Raises:
         ParslflowError: The format has no name for the type of an array or a value.
     """
-    key = wire.metadata_key(dataset.name)
+    key = keyspace.metadata_key(dataset.name)
     fields = wire.encode_metadata(dataset)
     return [
         ["DEL", key],
         ["HSET", key, *(word for field in fields.items() for word in field)],
         *(
-            wire.tensor_set(wire.tensor_key(dataset.name, name), array)
+            wire.tensor_set(keyspace.tensor_key(dataset.name, name), array)
             for name, array in dataset.tensors.items()
         ),
         ["HSET", key, wire.COMPLETE, "1"],

@@ -15,7 +15,8 @@ from parslflow.store.tensors import TensorCalls
 class ModelCalls(TensorCalls):
     """The calls for models and scripts.
 
-    On a cluster, inputs are copied to one shard, and outputs from there to their own.
+    They are in no keyspace, but the tensors that they are run on are. On a cluster, inputs are
+    copied to one shard, and outputs from there to their own.
     """
 
     def set_model(
@@ -146,14 +147,16 @@ class ModelCalls(TensorCalls):
         inputs: Sequence[str],
         outputs: Sequence[str],
     ) -> None:
+        sources = [self.source.key(one) for one in inputs]
         if not self.published.clustered:
-            words = self._execution(call, name, inputs, outputs)
+            targets = [self.target.key(one) for one in outputs]
+            words = self._execution(call, name, sources, targets)
             self._call(what, lambda: _do(self.shards.of(name), *words))
             return
-        sent = [raw.array() for raw in self.raw_tensors(inputs)]
+        sent = [raw.array() for raw in self.raw_tensors(sources)]
 
         def work() -> list[Any]:
-            prefix, server = self._shard_of(inputs)
+            prefix, server = self._shard_of(sources)
             mine = prefix + secrets.token_hex(8).encode()
             ins = [b"%b.in%d.TMP" % (mine, number) for number in range(len(inputs))]
             outs = [b"%b.out%d.TMP" % (mine, number) for number in range(len(outputs))]
@@ -170,8 +173,8 @@ class ModelCalls(TensorCalls):
                     raise reply
             return list(replies[len(ins) + 1 : -1])
 
-        for key, reply in zip(outputs, self._call(what, work), strict=True):
-            self.put_tensor(key, wire.read_tensor(key, reply).array())
+        for output, reply in zip(outputs, self._call(what, work), strict=True):
+            self.put_tensor(output, wire.read_tensor(output, reply).array())
 
     def _shard_of(self, inputs: Sequence[str]) -> tuple[bytes, redis.Redis]:
         """The shard of the first input, so that the ranks of a simulation use all shards."""

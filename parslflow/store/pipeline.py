@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from parslflow._ext.receiving import receive
 from parslflow.errors import ParslflowError
-from parslflow.store import wire
 from parslflow.store.address import Address
 from parslflow.store.connection import TIME_LIMIT_S
+from parslflow.store.packing import packed
 from parslflow.store.shards import CONNECT_S
 
 IN_FLIGHT_BYTES = 1 << 20
@@ -198,7 +198,7 @@ class Pipeline:
             return
         user = [published.user] if published.user is not None else []
         try:
-            self.execute([wire.packed(["AUTH", *user, password])])
+            self.execute([packed(["AUTH", *user, password])])
         except ParslflowError as error:
             raise ParslflowError(
                 f"{str(error).rstrip('.')}: it wants another password: give the file named in "

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from parslflow.store import wire
 from parslflow.store.client import StoreClient
+from parslflow.store.packing import dataset_request
+from parslflow.store.packing import delete_request
 from parslflow.store.pipeline import Pipeline
 from parslflow.store.pipeline import Replies
 
@@ -20,7 +21,7 @@ class Pipelines:
     """A pipeline to each server of a store, which must not move its keys meanwhile.
 
     Args:
-        store: The store.
+        store: The store; the data sets are those of the keyspace that it reads from.
 
     Raises:
         ParslflowError: It cannot be reached, or refuses the password.
@@ -66,11 +67,12 @@ class Pipelines:
             # Replies to commands must not lie between those of two servers.
             self.execute(commands)
             commands = ()
+        keyspace = self._store.source
         parts: list[list[str]] = [[] for _ in self._all]
         for name in datasets:
             parts[self._number(name)].append(name)
         for pipeline, part in zip(self._all, parts, strict=True):
-            requests = [wire.dataset_request(name, tensors) for name in part]
+            requests = [dataset_request(keyspace, name, tensors) for name in part]
             pipeline.request(requests, 1 + len(tensors), [command for _, command in commands])
         return [name for part in parts for name in part]
 
@@ -88,10 +90,11 @@ class Pipelines:
 
     def deletions(self, datasets: Sequence[tuple[str, tuple[str, ...]]]) -> list[Command]:
         """The commands that delete data sets, each with the names of its tensors."""
+        keyspace = self._store.source
         if len(self._all) > 1:  # a command's keys must be of one slot
-            return [(self._number(one[0]), wire.delete_request([one])) for one in datasets]
+            return [(self._number(one[0]), delete_request(keyspace, [one])) for one in datasets]
         return [
-            (0, wire.delete_request(datasets[first : first + DATASETS_AT_ONCE]))
+            (0, delete_request(keyspace, datasets[first : first + DATASETS_AT_ONCE]))
             for first in range(0, len(datasets), DATASETS_AT_ONCE)
         ]
 
@@ -107,4 +110,4 @@ class Pipelines:
     def _number(self, dataset: str) -> int:
         if len(self._all) == 1:
             return 0
-        return self._store.server_of(wire.metadata_key(dataset))
+        return self._store.server_of(self._store.source.metadata_key(dataset))

@@ -83,8 +83,9 @@ class SharingCalls(DatasetCalls):
     def begin_share(self, list: str, share: Share) -> None:
         """Say that a reader has not finished, whatever one before it has said."""
         if share.of > 1:
-            self._command(f"list '{list}'", list, "HDEL", _finished(list), share.number)
-            self._command(f"list '{list}'", list, "SREM", _left(list), share.number)
+            key = self.source.key(list)
+            self._command(f"list '{key}'", key, "HDEL", _finished(key), share.number)
+            self._command(f"list '{key}'", key, "SREM", _left(key), share.number)
 
     def drain_share(self, list: str, share: Share) -> list[str]:
         """Take the names of all data sets of a share off a list, in one atomic step.
@@ -95,9 +96,10 @@ class SharingCalls(DatasetCalls):
         """
         if share.of == 1:
             return self.drain_list(list)
-        keys = [list, *(wire.key_beside(list, f"share.{n}") for n in range(share.of))]
-        entries = self._script(list, _TAKE, keys, [share.number])
-        return [wire.dataset_of_entry(entry) for entry in entries]
+        key = self.source.key(list)
+        keys = [key, *(wire.key_beside(key, f"share.{n}") for n in range(share.of))]
+        entries = self._script(key, _TAKE, keys, [share.number])
+        return [self.source.dataset_of_entry(entry) for entry in entries]
 
     def finish_share(self, list: str, share: Share, times: int) -> int | None:
         """Say that a reader has taken all, so many times.
@@ -107,28 +109,31 @@ class SharingCalls(DatasetCalls):
         """
         if share.of == 1:
             return times
+        key = self.source.key(list)
         words = [share.number, share.of, times]
-        taken: int | None = self._script(list, _FINISH, [_finished(list)], words)
+        taken: int | None = self._script(key, _FINISH, [_finished(key)], words)
         return taken
 
     def leave_share(self, list: str, share: Share) -> bool:
         """Say that a reader is done, also with what it made of its share; whether all are now."""
         if share.of == 1:
             return True
-        keys = [_finished(list), _left(list)]
-        return bool(self._script(list, _LEAVE, keys, [share.number, share.of]))
+        key = self.source.key(list)
+        keys = [_finished(key), _left(key)]
+        return bool(self._script(key, _LEAVE, keys, [share.number, share.of]))
 
-    def _script(self, list: str, script: str, keys: Sequence[str], words: Sequence[int]) -> Any:  # noqa: ANN401
+    def _script(self, key: str, script: str, keys: Sequence[str], words: Sequence[int]) -> Any:  # noqa: ANN401
+        """Run a script on the list ``key`` and on keys beside it."""
         return self._call(
-            f"list '{list}'",
-            lambda: self.shards.of(list).eval(script, len(keys), *keys, *map(str, words)),
+            f"list '{key}'",
+            lambda: self.shards.of(key).eval(script, len(keys), *keys, *map(str, words)),
             again=False,
         )
 
 
-def _finished(list: str) -> str:
-    return wire.key_beside(list, "finished")
+def _finished(list_key: str) -> str:
+    return wire.key_beside(list_key, "finished")
 
 
-def _left(list: str) -> str:
-    return wire.key_beside(list, "left")
+def _left(list_key: str) -> str:
+    return wire.key_beside(list_key, "left")

@@ -23,10 +23,11 @@ class Stream(Inputs):
     """The list in the store that every rank appends its data sets to."""
     run: str
     """The name of the simulation's run, with which the names of its data sets begin."""
+    keyspace: str = ""
+    """The keyspace that the list and the data sets are in, which keeps apart members of an ensemble
+    whose runs and lists have the same names; empty for none."""
     inputs: str = ""
     """Stands for all that decides what the simulation sends; there once it has started."""
-    keyspace: str = ""
-    """What the keys of a member of an ensemble begin with (SSKEYOUT)."""
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""

@@ -23,7 +23,8 @@ class TensorCalls(Connection):
         Raises:
             WrongType: The store cannot hold arrays of its type.
         """
-        self._command(f"tensor '{name}'", name, *wire.tensor_set(name, array))
+        key = self.target.key(name)
+        self._command(f"tensor '{key}'", key, *wire.tensor_set(key, array))
 
     def get_tensor(self, name: str) -> Array:
         """The tensor ``name``, an array of the caller's own.
@@ -31,11 +32,12 @@ class TensorCalls(Connection):
         Raises:
             MissingKey: There is none.
         """
-        reply = self._command(f"tensor '{name}'", name, *wire.tensor_get(name))
-        return wire.read_tensor(name, reply).own_array()
+        key = self.source.key(name)
+        reply = self._command(f"tensor '{key}'", key, *wire.tensor_get(key))
+        return wire.read_tensor(key, reply).own_array()
 
     def raw_tensors(self, keys: Sequence[str]) -> list[RawTensor]:
-        """The tensors under ``keys`` (see `wire.tensor_key`), received in one round trip.
+        """The tensors under ``keys`` (see `wire.Keyspace`), received in one round trip.
 
         Raises:
             MissingKey: One is not there.
@@ -45,7 +47,7 @@ class TensorCalls(Connection):
 
     def tensor_exists(self, name: str) -> bool:
         """Whether there is something under the tensor's name."""
-        return self.key_exists(name)
+        return self.key_exists(self.source.key(name))
 
     def copy_tensor(self, name: str, to: str) -> None:
         """Put a copy of the tensor ``name`` under ``to``.
@@ -53,7 +55,7 @@ class TensorCalls(Connection):
         Raises:
             MissingKey: There is none.
         """
-        self.put_tensor(to, self.raw_tensors([name])[0].array())
+        self.put_tensor(to, self.raw_tensors([self.source.key(name)])[0].array())
 
     def rename_tensor(self, name: str, to: str) -> None:
         """Give a tensor another name, in one step; on a cluster, by a copy.
@@ -65,24 +67,29 @@ class TensorCalls(Connection):
             self.copy_tensor(name, to)
             self.delete(name)
             return
+        old, new = self.source.key(name), self.target.key(to)
         self._call(
-            f"tensor '{name}'",
-            lambda: self.shards.of(name).execute_command("RENAME", name, to),  # type: ignore[no-untyped-call]
+            f"tensor '{old}'",
+            lambda: self.shards.of(old).execute_command("RENAME", old, new),  # type: ignore[no-untyped-call]
             again=False,  # the second would find nothing
         )
 
     def delete(self, *names: str) -> int:
-        """Delete keys; the number of them that were there."""
-        commands = [["DEL", name] for name in names]
-        return sum(self._pipelined(names, commands, "key", names))
+        """Delete tensors; the number of them that were there."""
+        keys = [self.source.key(name) for name in names]
+        return sum(self._pipelined(keys, [["DEL", key] for key in keys], "tensor", keys))
 
-    def key_exists(self, name: str) -> bool:
-        """Whether there is such a key."""
-        return bool(self._command(f"key '{name}'", name, "EXISTS", name))
+    def poll_tensor(self, name: str, time_limit_s: float) -> bool:
+        """Wait until there is such a tensor: is there, after so many seconds at most?"""
+        return self._poll(lambda: self.tensor_exists(name), time_limit_s)
 
-    def poll_key(self, name: str, time_limit_s: float) -> bool:
+    def key_exists(self, key: str) -> bool:
+        """Whether there is such a key, in whatever keyspace."""
+        return bool(self._command(f"key '{key}'", key, "EXISTS", key))
+
+    def poll_key(self, key: str, time_limit_s: float) -> bool:
         """Wait until there is such a key: is there, after so many seconds at most?"""
-        return self._poll(lambda: self.key_exists(name), time_limit_s)
+        return self._poll(lambda: self.key_exists(key), time_limit_s)
 
     def _poll(self, happened: Callable[[], bool], time_limit_s: float) -> bool:
         deadline = time.monotonic() + time_limit_s

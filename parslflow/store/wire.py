@@ -6,13 +6,13 @@ package meet only here.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
-from functools import lru_cache
 from typing import Any
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parslflow.errors import ParslflowError
+from parslflow.errors import UsageError
 from parslflow.store.errors import MissingKey
 from parslflow.store.errors import WrongType
 
@@ -96,25 +97,81 @@ class RawTensor(NamedTuple):
 
 # Keys
 
+LONGEST_KEYSPACE = 200
 
-def metadata_key(dataset: str) -> str:
-    """The key of a data set's metadata hash."""
-    return f"{{{dataset}}}.meta"
+_KEYSPACE = re.compile(rf"[A-Za-z0-9._-]{{0,{LONGEST_KEYSPACE}}}")
 
-
-def dataset_of_key(metadata_key: str) -> str:
-    """The name of the data set that a metadata hash's key belongs to."""
-    return metadata_key.removeprefix("{").removesuffix("}.meta")
+_ENTRY = re.compile(r"(?:(?P<keyspace>[^{}]+)\.)?\{.*\}", re.DOTALL)
 
 
-def tensor_key(dataset: str, tensor: str) -> str:
-    """The key of one of a data set's tensors."""
-    return f"{{{dataset}}}.{tensor}"
+@dataclass(frozen=True)
+class Keyspace:
+    """The keys of a keyspace: of a member of an ensemble, or those that begin with nothing.
 
+    Tensors, data sets and lists are in a keyspace; models and scripts are in none.
 
-def keys(dataset: str, tensors: Iterable[str]) -> list[str]:
-    """All the keys of a data set with these tensors."""
-    return [metadata_key(dataset), *(tensor_key(dataset, tensor) for tensor in tensors)]
+    Attributes:
+        name: What its keys begin with, before a full stop; empty for the store's plain keys.
+
+    Raises:
+        UsageError: The name has characters other than letters, digits, ``.``, ``_`` and ``-``.
+    """
+
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        # A brace would begin a hash tag, and a comma divides the names in SSKEYIN.
+        if not _KEYSPACE.fullmatch(self.name):
+            raise UsageError(
+                f"A keyspace (SSKEYIN, SSKEYOUT) cannot be called '{self.name}': take letters, "
+                f"digits and . _ - only, {LONGEST_KEYSPACE} at most."
+            )
+
+    def key(self, name: str) -> str:
+        """The key of a tensor or a list."""
+        return f"{self.name}.{name}" if self.name else name
+
+    def metadata_key(self, dataset: str) -> str:
+        """The key of a data set's metadata hash."""
+        return self.key(f"{{{dataset}}}.meta")
+
+    def tensor_key(self, dataset: str, tensor: str) -> str:
+        """The key of one of a data set's tensors."""
+        return self.key(f"{{{dataset}}}.{tensor}")
+
+    def dataset_keys(self, dataset: str, tensors: Iterable[str]) -> list[str]:
+        """All the keys of a data set with these tensors."""
+        tensor_keys = (self.tensor_key(dataset, tensor) for tensor in tensors)
+        return [self.metadata_key(dataset), *tensor_keys]
+
+    def dataset_of_key(self, metadata_key: str) -> str:
+        """The name of the data set that a metadata hash's key belongs to."""
+        return metadata_key.removeprefix(self.key("{")).removesuffix("}.meta")
+
+    def list_entry(self, dataset: str) -> str:
+        """What a list holds for a data set."""
+        return self.key(f"{{{dataset}}}")
+
+    def dataset_of_entry(self, entry: bytes) -> str:
+        """The name of the data set that a list's entry points to.
+
+        Raises:
+            ParslflowError: The entry is none, or points into another keyspace.
+        """
+        text = _text(entry, "a list's entry")
+        found = _ENTRY.fullmatch(text)
+        if found is None:
+            raise ParslflowError(
+                f"The list entry '{text}' is not '{{name}}' or 'keyspace.{{name}}': append data "
+                "sets only."
+            )
+        keyspace = found["keyspace"] or ""
+        if keyspace != self.name:
+            raise ParslflowError(
+                f"The list entry '{text}' is of {_told(keyspace)}, but the list of "
+                f"{_told(self.name)}: append by a client whose SSKEYOUT is the list's keyspace."
+            )
+        return text[text.index("{") + 1 : -1]
 
 
 def key_beside(key: str, what: str) -> str:
@@ -122,90 +179,8 @@ def key_beside(key: str, what: str) -> str:
     return f"{key}.{what}" if "{" in key else f"{{{key}}}.{what}"
 
 
-def list_entry(dataset: str) -> str:
-    """What a list holds for a data set."""
-    return f"{{{dataset}}}"
-
-
-def dataset_of_entry(entry: bytes) -> str:
-    """The name of the data set that a list's entry points to.
-
-    Raises:
-        ParslflowError: The entry is none, or it is of a client with a key prefix (``SSKEYOUT``).
-    """
-    text = _text(entry, "a list's entry")
-    if not (text.startswith("{") and text.endswith("}") and len(text) > 1):
-        raise ParslflowError(
-            f"The list entry '{text}' is not '{{name}}': append data sets only, by a client "
-            "without SSKEYOUT."
-        )
-    return text[1:-1]
-
-
-# Requests as bytes
-
-
-def dataset_request(dataset: str, tensors: tuple[str, ...]) -> bytes:
-    """HGETALL of a data set's metadata and TENSORGET of ``tensors``, as they go over the wire."""
-    name = dataset.encode()
-    return _request_for_length(len(name), tensors) % ((name,) * (1 + len(tensors)))
-
-
-def delete_request(datasets: Iterable[tuple[str, tuple[str, ...]]]) -> bytes:
-    """DEL of data sets, each with the names of its tensors, as it goes over the wire."""
-    words = 1
-    parts = []
-    for dataset, tensors in datasets:
-        name = dataset.encode()
-        parts.append(_keys_for_length(len(name), tensors) % ((name,) * (1 + len(tensors))))
-        words += 1 + len(tensors)
-    return b"".join([b"*%d\r\n$3\r\nDEL\r\n" % words, *parts])
-
-
-# The names of a run's tiles are of one length, so each of these is made once, with %b where the
-# name goes.
-
-
-@lru_cache(maxsize=256)
-def _request_for_length(length: int, tensors: tuple[str, ...]) -> bytes:
-    name = "\0" * length
-    commands: list[list[Word]] = [
-        ["HGETALL", metadata_key(name)],
-        *(tensor_get(tensor_key(name, tensor)) for tensor in tensors),
-    ]
-    return _with_gaps(b"".join(packed(words) for words in commands), name)
-
-
-@lru_cache(maxsize=256)
-def _keys_for_length(length: int, tensors: tuple[str, ...]) -> bytes:
-    name = "\0" * length
-    return _with_gaps(b"".join(_packed_word(key) for key in keys(name, tensors)), name)
-
-
-def _with_gaps(request: bytes, name: str) -> bytes:
-    return request.replace(b"%", b"%%").replace(name.encode(), b"%b")
-
-
-def packed(words: Sequence[Word]) -> bytes:
-    """A command as it goes over the wire."""
-    return b"".join([b"*%d\r\n" % len(words), *(_packed_word(word) for word in words)])
-
-
-def _packed_word(word: Word) -> bytes:
-    data = str(word).encode() if isinstance(word, str | int) else bytes(word)
-    return b"$%d\r\n%b\r\n" % (len(data), data)
-
-
-def tensor_names(dataset: str, blob: bytes) -> list[str]:
-    """The names of a data set's tensors, from the blob of its metadata ``.tensor_names``.
-
-    Raises:
-        ParslflowError: The blob is damaged.
-    """
-    names = decode_field(f"{dataset}.{TENSOR_NAMES}", blob)
-    if not isinstance(names, list):
-        raise ParslflowError(f"The tensor names of data set '{dataset}' are not strings.")
-    return names
+def _told(keyspace: str) -> str:
+    return f"the keyspace '{keyspace}'" if keyspace else "no keyspace"
 
 
 # Tensors
@@ -317,6 +292,18 @@ def decode_field(name: str, blob: bytes) -> Array | list[str]:
             f"Metadata '{name}' has {len(blob) - 1} bytes, not whole {dtype} numbers: it was cut."
         )
     return np.frombuffer(blob, dtype, offset=1)
+
+
+def tensor_names(dataset: str, blob: bytes) -> list[str]:
+    """The names of a data set's tensors, from the blob of its metadata ``.tensor_names``.
+
+    Raises:
+        ParslflowError: The blob is damaged.
+    """
+    names = decode_field(f"{dataset}.{TENSOR_NAMES}", blob)
+    if not isinstance(names, list):
+        raise ParslflowError(f"The tensor names of data set '{dataset}' are not strings.")
+    return names
 
 
 def encode_metadata(dataset: Dataset) -> dict[str, bytes]:

@@ -13,6 +13,7 @@ import pytest
 import smartredis
 
 from parslflow.store.client import StoreClient
+from parslflow.store.server import StoreServer
 from parslflow.store.wire import Dataset
 from tests.conformance.conftest import Place
 from tests.conformance.fortran import OURS
@@ -71,7 +72,7 @@ def run(program: Path) -> list[list[str]]:
 
 def written_by_our_fortran(fortran: Fortran, store: StoreClient) -> None:
     run(fortran["ours"].program(OURS / "datasets.f90"))
-    store.connection.rpop("tiles")  # the program has one more
+    store.connection.rpop(store.source.key("tiles"))  # the program has one more
 
 
 def written_by_stock_fortran(fortran: Fortran, store: StoreClient) -> None:
@@ -154,17 +155,25 @@ READERS = [read_by_our_fortran, read_by_stock_fortran, read_by_our_python, read_
 
 
 @pytest.mark.parametrize("place", ["standalone"], indirect=True)
+@pytest.mark.parametrize("keyspace", ["", "member-1"])
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.__name__)
 @pytest.mark.parametrize("writer", WRITERS, ids=lambda writer: writer.__name__)
 def test_what_one_writes_the_other_reads(
     place: Place,
-    store: StoreClient,
+    store_server: StoreServer,
+    monkeypatch: pytest.MonkeyPatch,
     fortran: Fortran,
     writer: Callable[[Fortran, StoreClient], None],
     reader: Callable[[Fortran, StoreClient], Found],
+    keyspace: str,
 ) -> None:
-    writer(fortran, store)
-    tensors, metadata = reader(fortran, store)
+    for name in ("SSKEYIN", "SSKEYOUT"):
+        monkeypatch.setenv(name, keyspace)
+    with StoreClient.at(store_server.published, keyspace=keyspace) as store:
+        writer(fortran, store)
+        tensors, metadata = reader(fortran, store)
+    left = place.keys()
+    assert all(key.startswith(keyspace.encode()) for key in left if b".append" not in key)
     expected_tensors, expected_metadata = dict(TENSORS), dict(METADATA)
     if reader is read_by_stock_fortran:
         del expected_metadata["run"]  # it cannot read text

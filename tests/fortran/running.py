@@ -43,6 +43,22 @@ def link_flags(library: Path) -> list[str]:
     return found.stdout.split()
 
 
+def compiled(name: str, library: Path) -> Path:
+    """A C program of the folder `programs`, which knows the inside of the library, built."""
+    built = library / name
+    subprocess.run(
+        [
+            *("gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I", CLIENT),
+            *subprocess.check_output(["pkg-config", "--cflags", "hiredis"], text=True).split(),
+            *(PROGRAMS / f"{name}.c", "-o", built),
+            *("-L", library, "-lparslflow_client", "-lhiredis"),
+        ],
+        check=True,
+        timeout=LIMIT_S,
+    )
+    return built
+
+
 def environment(address: str, password_file: Path | None = None, **more: str) -> dict[str, str]:
     """What a program sees of a store."""
     known = {name: value for name, value in os.environ.items() if "PARSLFLOW_" not in name}

@@ -18,11 +18,10 @@ from parslflow.store.shards import SLOTS
 from parslflow.store.shards import shard_prefix
 
 from .conftest import random_features
-from .running import CLIENT
 from .running import LIMIT_S
 from .running import OK
-from .running import PROGRAMS
 from .running import Server
+from .running import compiled
 from .running import environment
 from .running import free_port
 from .running import run
@@ -128,19 +127,8 @@ def test_data_sets_and_models_are_shared_with_the_stock_client(
 
 
 def test_models_have_the_same_prefixes_in_c_and_python(library: Path) -> None:
-    built = library / "prefixes"
-    subprocess.run(
-        [
-            *("gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I", CLIENT),
-            *subprocess.check_output(["pkg-config", "--cflags", "hiredis"], text=True).split(),
-            *(PROGRAMS / "prefixes.c", "-o", built),
-            *("-L", library, "-lparslflow_client", "-lhiredis"),
-        ],
-        check=True,
-        timeout=LIMIT_S,
-    )  # fmt: skip
     expected = [(b"{" + shard_prefix(slot) + b"}.").hex() for slot in range(SLOTS)]
-    assert run("", built).splitlines() == expected
+    assert run("", compiled("prefixes", library)).splitlines() == expected
 
 
 def test_tensors_of_each_type_and_rank(address: str, program: Program) -> None:

@@ -46,12 +46,14 @@ def test_mistakes_and_damage_end_in_a_code_and_one_sentence(
     place = f"(store {store.address})"
     of_tile = "of data set 'tile'"
     for expected in (
-        f"Cannot get data set 'nothing' {place}: there is no such data set.",
+        f"Cannot get data set 'nothing' {place}: there is no key '{{nothing}}.meta'.",
         f"Cannot get data set 'gone' {place}: there is no key '{{gone}}.b'.",
         f"Cannot get data set 'cut' {place}: the metadata '.tensor_names' end inside a string of 5 "
         "bytes: they were cut.",
-        f"Cannot read list 'prefixed' {place}: entry 2 is not {{name}}: append data sets only, by "
-        "a client without SSKEYOUT.",
+        f"Cannot read list 'prefixed' {place}: entry 2 is of the keyspace 'member', but the list "
+        "of no keyspace: append by a client whose SSKEYOUT is the list's keyspace.",
+        f"Cannot read list 'strange' {place}: entry 1 is not {{name}} or keyspace.{{name}}: append "
+        "data sets only.",
         f"Cannot read tensor 'nothing' {of_tile}: it has no tensor of this name.",
         f"Cannot read tensor 'field' {of_tile}: it has the shape (3 x 4), but the array has "
         "(4 x 3).",
@@ -89,6 +91,7 @@ def put_strange_things(store: StoreClient) -> None:
     connection.hset("{numbers}.meta", ".tensor_names", b"\3" + bytes(4))
     connection.hset("{cut}.meta", ".tensor_names", CUT_STRING)
     connection.rpush("prefixed", "{tile}", "member.{tile}")
+    connection.rpush("strange", "tile")
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +151,7 @@ def test_bytes_of_any_kind_are_read_or_refused(
             pipeline.delete(f"{{{name}}}.meta")
             pipeline.hset(f"{{{name}}}.meta", mapping={".tensor_names": tensor_names, "f": field})
             for tensor, array in TENSORS.items():
-                key = wire.tensor_key(name, tensor.decode())
+                key = wire.Keyspace().tensor_key(name, tensor.decode())
                 pipeline.execute_command(*wire.tensor_set(key, array))
         pipeline.execute()
     lines = run(store.address, read_any, "f", *names).splitlines()

@@ -11,6 +11,10 @@ from parslflow.errors import UsageError
 from parslflow.records import Value
 from parslflow.simulation import phillips
 from parslflow.simulation.phillips import SimulateInputs
+from parslflow.store.client import StoreClient
+from parslflow.store.server import StoreServer
+from parslflow.store.stream import Stream
+from parslflow.store.wire import Dataset
 
 VALUES: dict[str, str | float] = {
     "nx": 24,
@@ -127,3 +131,56 @@ def test_the_environment_says_where_the_network_runs(
     monkeypatch.setattr(phillips, "INFERENCE_LIBRARY", tmp_path / "none.so")
     with pytest.raises(UsageError, match="'make build'"):
         phillips.simulate(asked, ignore)
+
+
+def streamed(
+    tmp_path: Path, mpi: dict[str, str], server: StoreServer, keyspace: str, **changes: object
+) -> SimulateInputs:
+    """A run that sends its days to a store, the same in each keyspace but for its folder."""
+    values = VALUES | {"stream_list": "tiles", "stream_run": "high"}
+    stream = Stream(list="tiles", run="high", keyspace=keyspace)
+    settings = {"namelist": phillips.namelist(**values), "stream": stream} | changes
+    address = server.address_file
+    return inputs(tmp_path, f"run-{keyspace}", mpi, address_file=address, **settings)
+
+
+def test_members_send_to_keyspaces_of_their_own(
+    tmp_path: Path,
+    mpi: dict[str, str],
+    store: StoreClient,
+    store_server: StoreServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable in ("SSKEYIN", "SSKEYOUT"):
+        monkeypatch.setenv(variable, "of-another")
+    names = [f"high_{day:07d}.00000_{rank:06d}" for day in (1, 2) for rank in (0, 1)]
+    for keyspace in ("", "member-1", "member-2"):
+        stage = streamed(tmp_path, mpi, store_server, keyspace)
+        with StoreClient.at(store.published, keyspace=keyspace) as member:
+            member.put_dataset(Dataset("high_end", metadata={"times": [0], "status": [1]}))
+            phillips.simulate(stage, ignore)
+            sent = member.drain_list("tiles")
+            assert sorted(sent) == [*names, "high_end"]
+            assert sent[-1] == "high_end"
+            assert member.get_metadata(["high_end"])[0]["status"] == [0]
+            assert member.find_datasets("high_") == sorted(sent)
+        assert Stream.load(stage.folder / "stream.json", 0.0).keyspace == keyspace
+    assert store.find_datasets("") == [*names, "high_end"]
+    assert not store.connection.keys("of-another*")
+
+
+def test_the_end_of_a_member_that_died_is_in_its_keyspace(
+    tmp_path: Path, mpi: dict[str, str], store: StoreClient, store_server: StoreServer
+) -> None:
+    changes = {"namelist": phillips.namelist(**(VALUES | {"days": -1.0}))}
+    with pytest.raises(ParslflowError, match="ended with exit code"):
+        phillips.simulate(streamed(tmp_path, mpi, store_server, "m", **changes), ignore)
+    with StoreClient.at(store.published, keyspace="m") as member:
+        assert member.drain_list("tiles") == ["high_end"]
+        assert member.get_metadata(["high_end"])[0]["status"] == [1]
+        # A new start takes it back before anyone can read it.
+        member.append_to_list("tiles", "high_end")
+        phillips.simulate(streamed(tmp_path, mpi, store_server, "m"), ignore)
+        assert member.get_metadata(["high_end"])[0]["status"] == [0]
+    assert store.list_length("tiles") == 0
+    assert not store.dataset_exists("high_end")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
 from parslflow.store.wire import Dataset
 
@@ -21,7 +20,7 @@ def main(acknowledged: Path) -> None:
     """Stream until told to end."""
     ended = []
     signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
-    with StoreClient.at(Address.of_environment()) as store, acknowledged.open("w") as file:
+    with StoreClient.of_environment() as store, acknowledged.open("w") as file:
         for number in itertools.count():
             if ended:
                 break

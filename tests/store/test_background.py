@@ -21,7 +21,6 @@ import pytest
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.store import background
-from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
 from parslflow.store.wire import Dataset
 from tests.store.test_server import alive
@@ -63,7 +62,7 @@ def test_a_store_outlives_the_shell_and_is_stopped(command: Store, tmp_path: Pat
     assert started.returncode == 0, started.stderr
     folder = tmp_path / "parslflow-store"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    with StoreClient.at(Address.of_environment(exported(started))) as store:
+    with StoreClient.of_environment(exported(started)) as store:
         store.put_tensor("x", np.ones(3))
     status = command("status")
     assert re.search(r"memory +[\d.]+ MiB of 64 MiB", status.stdout)
@@ -89,7 +88,7 @@ def test_a_store_outlives_the_shell_and_is_stopped(command: Store, tmp_path: Pat
 
 def test_a_port_asks_for_its_password(command: Store) -> None:
     variables = exported(command("start", "--listen", "loopback"))
-    with StoreClient.at(Address.of_environment(variables)) as store:
+    with StoreClient.of_environment(variables) as store:
         store.ping()
     assert stat.S_IMODE(os.stat(variables["PARSLFLOW_STORE_PASSWORD_FILE"]).st_mode) == 0o600
     with (
@@ -103,7 +102,7 @@ def test_the_network_reaches_a_store_that_asks_for_a_password(command: Store) ->
     variables = exported(command("start", "--listen", "network"))
     host, _, port = variables["SSDB"].rpartition(":")
     assert host == os.uname().nodename
-    with StoreClient.at(Address.of_environment(variables)) as store:
+    with StoreClient.of_environment(variables) as store:
         store.ping()
         assert store.connection.config_get("bind")["bind"] == "* -::*"
     with StoreClient(f"127.0.0.1:{port}") as stranger, pytest.raises(ParslflowError, match="pass"):
@@ -114,7 +113,7 @@ def test_a_cluster_without_a_password(command: Store, tmp_path: Path) -> None:
     variables = exported(command("start", "--shards", "3", "--no-password"))
     assert variables["SR_DB_TYPE"] == "Clustered"
     assert "PARSLFLOW_STORE_PASSWORD_FILE" not in variables
-    with StoreClient.at(Address.of_environment(variables)) as store:
+    with StoreClient.of_environment(variables) as store:
         store.put_tensor("x", np.ones(3))
     assert json.loads(command("status", "--json").stdout)["shards"] == 3
     assert len(pids(tmp_path)) == 3

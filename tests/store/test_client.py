@@ -14,7 +14,6 @@ import pytest
 
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
-from parslflow.store import wire
 from parslflow.store.client import StoreClient
 from parslflow.store.errors import MissingKey
 from parslflow.store.errors import StoreError
@@ -23,6 +22,7 @@ from parslflow.store.errors import StoreTimeout
 from parslflow.store.errors import WrongType
 from parslflow.store.server import StoreServer
 from parslflow.store.wire import Dataset
+from parslflow.store.wire import Keyspace
 from tests.conftest import present
 
 
@@ -94,7 +94,7 @@ def test_two_who_drain_share_the_list(store: StoreClient) -> None:
     for thread in threads:
         thread.start()
     for name in names:
-        store.connection.rpush("tiles", wire.list_entry(name))
+        store.connection.rpush("tiles", Keyspace().list_entry(name))
     for thread in threads:
         thread.join()
     assert sorted([*taken, *store.drain_list("tiles")]) == sorted(names)
@@ -107,7 +107,7 @@ def test_many_data_sets_are_read_and_deleted_at_once(store: StoreClient) -> None
     assert store.drain_list("tiles") == names
     assert store.drain_list("tiles") == []
     assert [int(metadata["rank"][0]) for metadata in store.get_metadata(names)] == [3] * 20
-    raw = store.raw_tensors([wire.tensor_key(name, "h") for name in names])
+    raw = store.raw_tensors([Keyspace().tensor_key(name, "h") for name in names])
     assert [tensor.array()[1, 2] for tensor in raw] == list(range(20))
     assert raw[0].dtype == np.float64
     assert raw[0].shape == (2, 3)

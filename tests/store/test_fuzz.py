@@ -21,7 +21,7 @@ import pytest
 import torch
 from torch.utils.cpp_extension import include_paths
 
-from parslflow.store import wire
+from parslflow.store.packing import packed
 from parslflow.store.server import module_path
 from tests.store.conftest import DEBIAN_REDIS
 from tests.store.conftest import Scripted
@@ -112,7 +112,7 @@ class Target:
 
 def send(connection: socket.socket, commands: list[Words]) -> None:
     with suppress(OSError):  # it has ended: there will be no replies
-        connection.sendall(b"".join(wire.packed(words) for words in commands))
+        connection.sendall(b"".join(packed(words) for words in commands))
 
 
 def receive(connection: socket.socket, wanted: int) -> int:

@@ -9,16 +9,20 @@ import pytest
 
 from parslflow.errors import ParslflowError
 from parslflow.store import pipeline
-from parslflow.store import wire
 from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
+from parslflow.store.packing import dataset_request
+from parslflow.store.packing import delete_request
+from parslflow.store.packing import packed
 from parslflow.store.pipeline import Pipeline
 from parslflow.store.pipeline import Replies
 from parslflow.store.server import StoreServer
+from parslflow.store.wire import Dataset
+from parslflow.store.wire import Keyspace
 
 
 def get(key: str) -> bytes:
-    return wire.packed(["GET", key])
+    return packed(["GET", key])
 
 
 @pytest.mark.parametrize("in_flight", [1, 300, 1 << 20])
@@ -31,7 +35,7 @@ def test_replies_come_in_order_whatever_fits(
     connection = Pipeline(store.published)
     replies = Replies(capacity)
     for _ in range(2):
-        commands = [wire.packed(["SET", f"k{n}", value]) for n, value in enumerate(values)]
+        commands = [packed(["SET", f"k{n}", value]) for n, value in enumerate(values)]
         connection.request([get(f"k{n}") + get("none") for n in range(100)], 2, commands)
         connection.receive(replies)
         expected = b"".join(b"$%d\r\n%b\r\n$-1\r\n" % (len(value), value) for value in values)
@@ -42,9 +46,9 @@ def test_replies_come_in_order_whatever_fits(
 def test_a_command_that_is_refused_is_told(store: StoreClient) -> None:
     connection = Pipeline(store.published)
     with pytest.raises(ParslflowError, match="unknown command"):
-        connection.execute([wire.packed(["PING"]), wire.packed(["NONSENSE"])])
+        connection.execute([packed(["PING"]), packed(["NONSENSE"])])
     connection.execute([])
-    connection.execute([wire.packed(["PING"])])
+    connection.execute([packed(["PING"])])
     connection.close()
 
 
@@ -52,7 +56,7 @@ def test_the_password_is_given(tmp_path: Path) -> None:
     with StoreServer(tmp_path, "loopback") as server:
         published = Address.load(server.address_file)
         connection = Pipeline(published)
-        connection.execute([wire.packed(["PING"])])
+        connection.execute([packed(["PING"])])
         connection.close()
         (tmp_path / "wrong").write_text("wrong")
         with pytest.raises(ParslflowError, match="it wants another password: give the file named"):
@@ -74,14 +78,16 @@ def test_a_connection_that_was_closed_is_told(store: StoreClient) -> None:
 def test_requests_are_those_of_the_stock_commands(store: StoreClient) -> None:
     array = np.arange(6.0).reshape(2, 3)
     for name in ("run_%_1", "run_%_2"):
-        store.put_dataset(wire.Dataset(name, {"h%": array, "u": array}, {"rank": 1}))
+        store.put_dataset(Dataset(name, {"h%": array, "u": array}, {"rank": 1}))
     connection = Pipeline(store.published)
     replies = Replies()
-    connection.request([wire.dataset_request("run_%_1", ("h%", "u"))], 3)
+    connection.request([dataset_request(Keyspace(), "run_%_1", ("h%", "u"))], 3)
     connection.receive(replies)
     text = replies.data[replies.start : replies.end].tobytes()
     assert text.count(array.tobytes()) == 2
     assert b".tensor_names" in text
-    connection.execute([wire.delete_request([("run_%_1", ("h%", "u")), ("run_%_2", ("u",))])])
+    connection.execute(
+        [delete_request(Keyspace(), [("run_%_1", ("h%", "u")), ("run_%_2", ("u",))])]
+    )
     assert store.connection.keys() == [b"{run_%_2}.h%"]
     connection.close()

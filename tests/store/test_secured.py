@@ -19,6 +19,7 @@ from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
 from parslflow.store.errors import ConnectionLost
 from parslflow.store.errors import StoreError
+from parslflow.store.packing import packed
 from parslflow.store.pipeline import Pipeline
 from parslflow.store.pipeline import Replies
 from parslflow.store.running import RunningStore
@@ -100,8 +101,8 @@ def test_a_pipeline_over_tls(secured: Address, capacity: int) -> None:
             store.put_tensor(f"x{number}", np.full(2000, float(number)))
     pipeline = Pipeline(secured)
     replies = Replies(capacity)
-    requests = [wire.packed(wire.tensor_get(f"x{number}")) for number in range(20)]
-    pipeline.request(requests, 1, [wire.packed(["PING"])])
+    requests = [packed(wire.tensor_get(f"x{number}")) for number in range(20)]
+    pipeline.request(requests, 1, [packed(["PING"])])
     pipeline.receive(replies)
     text = replies.data[replies.start : replies.end].tobytes()
     assert text.startswith(b"*6")

@@ -11,10 +11,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from parslflow.errors import ParslflowError
-from parslflow.store import wire
 from parslflow.store.client import StoreClient
 from parslflow.store.server import StoreServer
 from parslflow.store.sharing import Share
+from parslflow.store.wire import Keyspace
 from tests.conftest import present
 
 
@@ -114,6 +114,6 @@ def test_what_is_no_list_is_told(store: StoreClient) -> None:
     with pytest.raises(ParslflowError, match="list 'tiles'"):
         store.drain_share("tiles", Share(0, 2))
     store.connection.delete("tiles")
-    store.connection.rpush("tiles", "no entry", wire.list_entry(name(0)))
+    store.connection.rpush("tiles", "no entry", Keyspace().list_entry(name(0)))
     with pytest.raises(ParslflowError, match="'no entry'"):
         store.drain_share("tiles", Share(1, 2))

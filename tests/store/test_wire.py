@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+import string
 import sys
 
 import hypothesis.extra.numpy as npst
@@ -7,10 +9,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.crc import key_slot
 
 from parslflow.errors import ParslflowError
+from parslflow.errors import UsageError
 from parslflow.store import wire
+from parslflow.store.packing import dataset_request
+from parslflow.store.packing import delete_request
+from parslflow.store.packing import packed
 from parslflow.store.wire import Dataset
+from parslflow.store.wire import Keyspace
 
 TENSOR_DTYPES = ("f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2")
 NUMBER_DTYPES = ("f8", "f4", "i4", "i8", "u4", "u8")
@@ -19,6 +27,9 @@ texts = st.text(st.characters(exclude_categories=("Cs",)))
 arrays = st.sampled_from(TENSOR_DTYPES).flatmap(
     lambda dtype: npst.arrays(dtype, npst.array_shapes(min_dims=0, max_dims=4, min_side=0))
 )
+keyspaces = st.text(string.ascii_letters + string.digits + "._-", max_size=8)
+plain_names = st.text("ab%_.*é", min_size=1, max_size=8)
+names = plain_names | st.builds("{{{}}}{}".format, plain_names, plain_names)
 numbers = st.sampled_from(NUMBER_DTYPES).flatmap(
     lambda dtype: npst.arrays(dtype, st.tuples(st.integers(0, 6)))
 )
@@ -174,23 +185,79 @@ def test_tensor_names_that_are_numbers_are_refused() -> None:
 
 
 def test_a_command_is_packed_with_words_of_every_kind() -> None:
-    packed = wire.packed(["AI.TENSORSET", b"key", 28, memoryview(b"\0\1")])
-    assert packed == b"*4\r\n$12\r\nAI.TENSORSET\r\n$3\r\nkey\r\n$2\r\n28\r\n$2\r\n\0\1\r\n"
+    words: list[wire.Word] = ["AI.TENSORSET", b"key", 28, memoryview(b"\0\1")]
+    expected = b"*4\r\n$12\r\nAI.TENSORSET\r\n$3\r\nkey\r\n$2\r\n28\r\n$2\r\n\0\1\r\n"
+    assert packed(words) == expected
 
 
-@given(texts)
-def test_list_entry_comes_back(name: str) -> None:
-    assert wire.dataset_of_entry(wire.list_entry(name).encode()) == name
+@given(keyspaces, texts)
+def test_list_entry_comes_back(name: str, dataset: str) -> None:
+    keyspace = Keyspace(name)
+    assert keyspace.dataset_of_entry(keyspace.list_entry(dataset).encode()) == dataset
 
 
+@given(keyspaces, keyspaces, texts)
+def test_list_entry_of_another_keyspace_is_told(mine: str, other: str, dataset: str) -> None:
+    entry = Keyspace(other).list_entry(dataset).encode()
+    if mine == other:
+        assert Keyspace(mine).dataset_of_entry(entry) == dataset
+        return
+    whose = f"is of the keyspace '{other}'," if other else "is of no keyspace,"
+    with pytest.raises(ParslflowError, match=re.escape(whose) + ".*SSKEYOUT"):
+        Keyspace(mine).dataset_of_entry(entry)
+
+
+@pytest.mark.parametrize("keyspace", ["", "m"])
 @pytest.mark.parametrize(
-    "entry", [b"", b"{", b"name", b"member1.{name}", b"{name}.meta", b"{\xff}"]
+    "entry", [b"", b"{", b"name", b"{name}.meta", b"m.{name", b".{name}", b"{\xff}"]
 )
-def test_entry_that_is_no_data_set_is_refused(entry: bytes) -> None:
-    with pytest.raises(ParslflowError, match="entry"):
-        wire.dataset_of_entry(entry)
+def test_entry_that_is_no_data_set_is_refused(entry: bytes, keyspace: str) -> None:
+    with pytest.raises(ParslflowError, match=r"entry.*(append data sets only|not UTF-8)"):
+        Keyspace(keyspace).dataset_of_entry(entry)
 
 
 def test_keys_are_those_of_smartredis() -> None:
-    assert wire.metadata_key("d") == "{d}.meta"
-    assert wire.tensor_key("d", "t") == "{d}.t"
+    plain, member = Keyspace(), Keyspace("m")
+    assert plain.key("t") == "t"
+    assert plain.metadata_key("d") == "{d}.meta"
+    assert plain.tensor_key("d", "t") == "{d}.t"
+    assert member.key("t") == "m.t"
+    assert member.metadata_key("d") == "m.{d}.meta"
+    assert member.tensor_key("d", "t") == "m.{d}.t"
+    assert member.list_entry("d") == "m.{d}"
+
+
+@given(keyspaces, texts.filter(lambda name: not {*"{}"} & {*name}), texts)
+def test_keys_of_a_data_set_are_on_one_server(keyspace: str, name: str, tensor: str) -> None:
+    keys = Keyspace(keyspace).dataset_keys(name, [tensor])
+    # Nothing between the braces is no tag.
+    assert len({key_slot(key.encode()) for key in keys}) == 1 or not name
+    assert Keyspace(keyspace).dataset_of_key(keys[0]) == name
+
+
+@given(keyspaces, names)
+def test_what_is_beside_a_key_is_on_its_server(keyspace: str, name: str) -> None:
+    key = Keyspace(keyspace).key(name)
+    beside = wire.key_beside(key, "left")
+    assert key_slot(beside.encode()) == key_slot(key.encode())
+
+
+@pytest.mark.parametrize("name", ["a b", "a,b", "{a}", "é", "a\n", "*", "a/b", 201 * "a"])
+def test_name_that_no_keyspace_has_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="take letters, digits"):
+        Keyspace(name)
+
+
+@given(keyspaces, st.lists(names, min_size=1, max_size=3), st.lists(names, max_size=3))
+def test_requests_for_many_are_the_commands_for_each(
+    keyspace: str, datasets: list[str], tensors: list[str]
+) -> None:
+    mine = Keyspace(keyspace)
+    keys = [key for name in datasets for key in mine.dataset_keys(name, tensors)]
+    asked = [(name, tuple(tensors)) for name in datasets]
+    assert delete_request(mine, asked) == packed(["DEL", *keys])
+    for name in datasets:
+        metadata, *rest = mine.dataset_keys(name, tensors)
+        commands = [["HGETALL", metadata], *(wire.tensor_get(key) for key in rest)]
+        expected = b"".join(packed(command) for command in commands)
+        assert dataset_request(mine, name, tuple(tensors)) == expected

@@ -34,6 +34,7 @@ program reading_errors
   call expect(length == 0, 'no length')
   call of_store(PF_SERVER, store%get_list('text', names))
   call of_store(PF_DAMAGED, store%get_list('prefixed', names))
+  call of_store(PF_DAMAGED, store%get_list('strange', names))
   call expect(.not. allocated(names), 'no names')
 
   call of_store(PF_OK, store%get_dataset('tile', tile))

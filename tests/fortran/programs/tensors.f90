@@ -103,10 +103,10 @@ program tensors
   call expect_ok(store%get_tensor('component', points%x), store)
   call expect(all(points%x == d1(1:5)), 'a component gets the values')
 
-  call expect_ok(store%key_exists('component', found), store)
+  call expect_ok(store%tensor_exists('component', found), store)
   call expect(found, 'the key is there')
   call expect_ok(store%delete_tensor('component'), store)
-  call expect_ok(store%key_exists('component', found), store)
+  call expect_ok(store%tensor_exists('component', found), store)
   call expect(.not. found, 'the key is gone')
   error = store%disconnect()
 end program tensors
