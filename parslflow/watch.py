@@ -1,7 +1,7 @@
 """Sees to Parsl's executors: interchanges live, blocks start, and idle ones are given back.
 
-Without its interchange an executor's tasks would never end, and a queue that never starts would be
-waited for without a word.
+Without one interchange tasks of all executors would never end, and a queue that never starts would
+be waited for without a word.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Waiting:
 
 @contextmanager
 def watching(kernel: DataFlowKernel) -> Iterator[None]:
-    """See to the executors during the block: tasks of one whose interchange has ended fail."""
+    """See to the executors during the block: when one's interchange has ended all tasks fail."""
     executors = [
         executor
         for executor in kernel.executors.values()
@@ -117,9 +117,10 @@ def _watch(executors: list[HighThroughputExecutor], over: threading.Event) -> No
             process = executor.interchange_proc
             if executor.bad_state_is_set or process is None or process.poll() is None:
                 continue
-            executor.set_bad_state_and_fail_all(
-                ParslError(
-                    f"the interchange of the executor '{executor.label}' (process {process.pid}) "
-                    f"ended with code {process.returncode}"
-                )
+            error = ParslError(
+                f"the interchange of the executor '{executor.label}' (process {process.pid}) "
+                f"ended with code {process.returncode}"
             )
+            # Parsl asks it for ever, and meanwhile starts no block of the others either.
+            for one in executors:
+                one.set_bad_state_and_fail_all(error)
