@@ -18,6 +18,7 @@ program phillips
   use netcdf_file, only: stamped
   use parameters, only: depth, set_parameters
   use restart, only: read_restart, write_restart
+  use run_lock, only: hold_folder
   use state, only: model_state, new_state
   use tile_stream, only: open_stream, stream
   use time_step, only: new_stepper, stepper
@@ -43,6 +44,7 @@ program phillips
   integer :: number  !! of the step, counted from the start of the case
 
   call MPI_Init()
+  call hold_folder()
   if (command_argument_count() /= 1) call stop_all('one argument is wanted: the path of a namelist file.')
   chosen = read_settings(command_argument(1))
   call set_parameters(chosen)

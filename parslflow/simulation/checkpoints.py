@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import h5py
 
@@ -65,11 +66,11 @@ class Checkpoint:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[int]:
+def alone(folder: Path) -> Iterator[IO[str]]:
     """Keep other runs of the model out of the folder.
 
     Yields:
-        A descriptor, which keeps them out as long as a process has it open.
+        The file of the lock, for `share`.
 
     Raises:
         ParslflowError: One still goes on there.
@@ -84,7 +85,12 @@ def alone(folder: Path) -> Iterator[int]:
                     "'parslflow resume' goes on."
                 )
             time.sleep(0.1)
-        yield file.fileno()
+        yield file
+
+
+def share(held: IO[str]) -> None:
+    """Let the ranks of this run hold the lock too: they may outlive who starts them."""
+    lock(held, wait=True, shared=True)
 
 
 def last(folder: Path, key: str, sampled: Collection[str] | None) -> Checkpoint | None:

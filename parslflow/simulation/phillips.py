@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from string import Template
+from typing import IO
 
 from pydantic import Field
 from pydantic import PositiveInt
@@ -106,8 +107,8 @@ def simulate(inputs: SimulateInputs, report: Report) -> Record:
         return _simulate(inputs, report, held)
 
 
-def _simulate(inputs: SimulateInputs, report: Report, held: int) -> Record:
-    """The same, alone in the folder as long as the descriptor ``held`` is open."""
+def _simulate(inputs: SimulateInputs, report: Report, held: IO[str]) -> Record:
+    """The same, alone in the folder as long as the lock ``held`` is."""
     key = _key(inputs)
     sampled = None
     if inputs.stream is not None:
@@ -225,7 +226,11 @@ def _line(key: str) -> str:
 
 
 def _run(
-    inputs: SimulateInputs, input_file: Path, begun: Checkpoint | None, report: Report, held: int
+    inputs: SimulateInputs,
+    input_file: Path,
+    begun: Checkpoint | None,
+    report: Report,
+    held: IO[str],
 ) -> dict[str, Value]:
     """Start the ranks and follow their output; the last day's diagnostics."""
     launch = [part.replace("{ranks}", str(inputs.ranks)) for part in inputs.launch]
@@ -241,6 +246,7 @@ def _run(
     )
     if inputs.network is not None:
         environment |= _inference_environment(inputs.network)
+    checkpoints.share(held)
     with (inputs.folder / "stderr.log").open("w+", encoding="utf-8") as errors:
         with subprocess.Popen(
             command,
@@ -250,7 +256,7 @@ def _run(
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            pass_fds=(held,),
+            pass_fds=(held.fileno(),),
         ) as process:
             try:
                 assert process.stdout is not None  # noqa: S101  (it is a pipe)

@@ -107,7 +107,7 @@ class Pair:
             address_file=self.server.address_file,
             stream=self.folder / "stream.json",
             clusters=self.base.clusters,
-            output=self.batch,
+            outputs=(self.batch,),
             time_limit_s=60.0,
         )
 
