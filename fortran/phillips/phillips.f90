@@ -64,7 +64,7 @@ program phillips
   if (.not. (now%finite .and. now%wave_cfl < largest_wave_cfl)) call stop_unstable()
 
   writes = chosen%file /= ''
-  streams = chosen%list /= ''
+  streams = chosen%run /= ''
   asks = chosen%scheme == 'network'
   keeps = chosen%restart_days > 0
   if (writes) output = create_output(b, chosen)

@@ -37,7 +37,7 @@ contains
       call check(nf90_put_att(id, nf90_global, 'time', s%time), path)
       call check(nf90_put_att(id, nf90_global, 'past', s%past), path)
       if (s%unsent) call check(nf90_put_att(id, nf90_global, 'unsent', 1), path)
-      if (chosen%list /= '') then
+      if (chosen%run /= '') then
         call check(nf90_put_att(id, nf90_global, 'run', trim(chosen%run)), path)
         call check(nf90_put_att(id, nf90_global, 'sent', s%sent), path)
       end if

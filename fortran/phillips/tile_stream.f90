@@ -24,13 +24,14 @@ module tile_stream
 
 contains
 
-  !> Connect to the store; collective.
+  !> Connect to the store; collective. Without a list nobody waits for the tiles, and none is sent.
   function open_stream(chosen) result(tiles)
     type(settings), intent(in) :: chosen
     type(stream) :: tiles
 
     tiles%list = trim(chosen%list)
     tiles%run = trim(chosen%run)
+    if (tiles%list == '') return
     call stop_if_any(tiles%store%connect(chosen%time_limit) /= PF_OK, tiles%store%message())
   end function open_stream
 
@@ -45,6 +46,8 @@ contains
     character(6) :: rank
     integer :: error, n
 
+    self%problem = ''
+    if (self%list == '') return
     write (rank, '(i6.6)') b%rank
     error = tile%initialize(self%run//'_'//s%stamp()//'_'//rank)
     do n = 1, size(feature_names)
@@ -62,7 +65,6 @@ contains
     call add('ranks', b%ranks)
     if (error == PF_OK) error = tile%add_metadata('day', s%day())
     if (error == PF_OK) error = tile%add_metadata('run', self%run)
-    self%problem = ''
     if (error /= PF_OK) then
       self%problem = tile%message()
     else if (self%store%put_dataset_to_list(self%list, tile) /= PF_OK) then
@@ -89,6 +91,7 @@ contains
     type(store_dataset) :: marker
     integer :: error
 
+    if (self%list == '') return
     call MPI_Barrier(MPI_COMM_WORLD)
     error = PF_OK
     if (b%rank == 0) then

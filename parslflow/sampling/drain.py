@@ -221,9 +221,12 @@ class Drain:
         return True
 
     def _leave(self) -> None:
-        """Delete the marker of the end, when all who share the list are done with it."""
+        """Delete what was sent again, and with the last who share the list the end's marker."""
+        self._store.drain_share(self._list, self._share)
+        marker = self._arrivals.end_marker
+        self._store.delete_datasets([name for name in self._left_behind() if name != marker])
         if self._store.leave_share(self._list, self._share):
-            self._store.delete_datasets([self._arrivals.end_marker])
+            self._store.delete_datasets([marker])
 
     def _number(self, dataset: str, key: str) -> int:
         """A whole number of a data set's metadata.

@@ -45,13 +45,13 @@ for _, times in ipairs(redis.call('HVALS', KEYS[1])) do taken = taken + times en
 return taken
 """
 
-# Notes in set KEYS[2] that reader ARGV[1] of ARGV[2] is done. Answers whether all are, and then
-# forgets what KEYS[1] and KEYS[2] have of them.
+# Notes in set KEYS[1] that reader ARGV[1] of ARGV[2] is done. Answers whether all are, and then
+# deletes all KEYS.
 _LEAVE = """
-redis.call('SREM', KEYS[2], ARGV[1])
-redis.call('SADD', KEYS[2], ARGV[1])
-if redis.call('SCARD', KEYS[2]) < tonumber(ARGV[2]) then return 0 end
-redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('SREM', KEYS[1], ARGV[1])
+redis.call('SADD', KEYS[1], ARGV[1])
+if redis.call('SCARD', KEYS[1]) < tonumber(ARGV[2]) then return 0 end
+redis.call('DEL', unpack(KEYS))
 return 1
 """
 
@@ -97,7 +97,7 @@ class SharingCalls(DatasetCalls):
         if share.of == 1:
             return self.drain_list(list)
         key = self.source.key(list)
-        keys = [key, *(wire.key_beside(key, f"share.{n}") for n in range(share.of))]
+        keys = [key, *_dealt(key, share)]
         entries = self._script(key, _TAKE, keys, [share.number])
         return [self.source.dataset_of_entry(entry) for entry in entries]
 
@@ -119,7 +119,7 @@ class SharingCalls(DatasetCalls):
         if share.of == 1:
             return True
         key = self.source.key(list)
-        keys = [_finished(key), _left(key)]
+        keys = [_left(key), _finished(key), *_dealt(key, share)]
         return bool(self._script(key, _LEAVE, keys, [share.number, share.of]))
 
     def _script(self, key: str, script: str, keys: Sequence[str], words: Sequence[int]) -> Any:  # noqa: ANN401
@@ -129,6 +129,11 @@ class SharingCalls(DatasetCalls):
             lambda: self.shards.of(key).eval(script, len(keys), *keys, *map(str, words)),
             again=False,
         )
+
+
+def _dealt(list_key: str, share: Share) -> Sequence[str]:
+    """The lists of the readers."""
+    return [wire.key_beside(list_key, f"share.{number}") for number in range(share.of)]
 
 
 def _finished(list_key: str) -> str:
