@@ -43,8 +43,8 @@ program phillips
   integer :: n, last
   integer :: number  !! of the step, counted from the start of the case
 
-  call MPI_Init()
   call hold_folder()
+  call MPI_Init()
   if (command_argument_count() /= 1) call stop_all('one argument is wanted: the path of a namelist file.')
   chosen = read_settings(command_argument(1))
   call set_parameters(chosen)

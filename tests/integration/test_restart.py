@@ -198,6 +198,9 @@ class Pair:
         if victim == "both":
             for process in self.processes.values():
                 process.wait()
+            # Another store would not hear of them any more.
+            while self.ranks():
+                time.sleep(0.002)
             with self.server.client() as client:
                 client.connection.flushall()
             self.start()
