@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import h5py
@@ -14,6 +15,7 @@ from parslflow.simulation.phillips import SimulateInputs
 from parslflow.store.client import StoreClient
 from parslflow.store.server import StoreServer
 from parslflow.store.stream import Stream
+from parslflow.store.stream import give_up
 from parslflow.store.wire import Dataset
 
 VALUES: dict[str, str | float] = {
@@ -164,7 +166,7 @@ def test_members_send_to_keyspaces_of_their_own(
             assert sent[-1] == "high_end"
             assert member.get_metadata(["high_end"])[0]["status"] == [0]
             assert member.find_datasets("high_") == sorted(sent)
-        assert Stream.load(stage.folder / "stream.json", 0.0).keyspace == keyspace
+        assert Stream.load(stage.folder / "stream.json").keyspace == keyspace
     assert store.find_datasets("") == [*names, "high_end"]
     assert not store.connection.keys("of-another*")
 
@@ -184,3 +186,21 @@ def test_the_end_of_a_member_that_died_is_in_its_keyspace(
         assert member.get_metadata(["high_end"])[0]["status"] == [0]
     assert store.list_length("tiles") == 0
     assert not store.dataset_exists("high_end")
+
+
+def test_a_model_whose_tiles_nobody_samples_any_more_ends(
+    tmp_path: Path, mpi: dict[str, str], store: StoreClient, store_server: StoreServer
+) -> None:
+    """It would wait for ever, and its tiles would fill the store that others use."""
+    text = phillips.namelist(
+        **(VALUES | {"stream_list": "tiles", "stream_run": "high", "days": 1e6})
+    )
+    stage = streamed(tmp_path, mpi, store_server, "m", namelist=text)
+    later = threading.Timer(1.5, give_up, [stage.folder / "stream.json", "A tile is wrong."])
+    later.start()
+    with pytest.raises(ParslflowError, match=r"not sampled any more, so it ended: A tile is wrong"):
+        phillips.simulate(stage, ignore)
+    later.join()
+    member = StoreClient.from_address_file(store_server.address_file, keyspace="m")
+    with member:
+        assert member.find_datasets("high_") == ["high_end"]
