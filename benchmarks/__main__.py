@@ -75,6 +75,7 @@ BENCHMARKS = {
     "log_metric_c_tail": Benchmark(metrics.tail, "at most", 20),
     "log_metric_memory": Benchmark(metrics.memory, "at most", 2),
     "provenance_overhead": Benchmark(overhead.overhead, "at most", 1.02),
+    "driver_overhead": Benchmark(overhead.between_stages, "at most", 1.03),
     "cmf_artifact": Benchmark(provenance.artifact, "at least", 10),
     "cmf_growth": Benchmark(provenance.growth, "at most", 1.5),
     "writers": Benchmark(provenance.writers, "at most", 0),
