@@ -188,5 +188,7 @@ def prepare_process() -> None:
     """Make this process one that Parsl can be loaded in."""
     # Parsl has a log of its own in the run directory; the terminal is for the run's progress.
     logging.getLogger("parsl").propagate = False
+    # Where its log cannot be written, as on a full disk, other writers say so.
+    logging.raiseExceptions = False
     # Parsl's interchange and workers, DVC and pip are started by name.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.prefix) / "bin"), os.environ["PATH"]])

@@ -1,0 +1,60 @@
+"""The schedulers of the tests, and one undisturbed loop through each."""
+
+from __future__ import annotations
+
+import getpass
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .. import slurm as a_slurm
+from .scheduler import INIT
+from .scheduler import Scheduler
+from .scheduler import said
+from .scheduler import write_experiment
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scheduler]:
+    if reason := a_slurm.why_not():
+        pytest.skip(reason)
+    options = {
+        "partition": "debug",
+        "nodes": "2",
+        "mpi": "pmix",
+        "interface": "lo",
+        "exclusive": "no",
+        "walltime": "00:20:00",
+        "worker_init": INIT,
+    }
+    with a_slurm.cluster(tmp_path_factory.mktemp("slurm")) as environment:
+        yield Scheduler("slurm", options, ("squeue", "--noheader"), environment)
+
+
+@pytest.fixture(scope="session")
+def pbs() -> Scheduler:
+    if shutil.which("qsub") is None:
+        pytest.skip("no qsub: it needs a PBS")
+    jobs = ("qselect", "-u", getpass.getuser())
+    return Scheduler("pbs", {"walltime": "00:20:00", "worker_init": INIT}, jobs, {})
+
+
+@pytest.fixture(scope="session")
+def slurm_run(slurm: Scheduler, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _run(slurm, tmp_path_factory.mktemp("undisturbed"))
+
+
+@pytest.fixture(scope="session")
+def pbs_run(pbs: Scheduler) -> Path:
+    # The nodes have to see it.
+    return _run(pbs, Path(tempfile.mkdtemp(prefix="parslflow-pbs-", dir=Path.home())))
+
+
+def _run(scheduler: Scheduler, folder: Path) -> Path:
+    write_experiment(folder)
+    assert scheduler.start(folder, "run", "small.toml").wait(300) == 0, said(folder)
+    [root] = (folder / "runs").glob("small-*")
+    return root
