@@ -314,6 +314,7 @@ def _summary(
                 samples_seen=sum(int(batch.metrics["seen"]) for batch in batches),
                 samples_kept=sum(int(batch.metrics["kept"]) for batch in batches),
                 batch=", ".join(batch.wrote[0].path.name for batch in batches),
+                times_rejected=sum(int(batch.metrics.get("rejected", 0)) for batch in batches),
                 losses={
                     network: Losses(
                         *(float(record.metrics[f"{part}_loss"]) for part in Losses._fields)
@@ -371,9 +372,12 @@ def _stage_seconds(journal: Path, seconds: float) -> dict[str, float]:
     spent: dict[str, tuple[datetime, float]] = {}
     for paths in journals.files(journal).values():
         found = journals.read_file(paths[0])
+        # A process that was killed, or whose disk was full, leaves a part, or nothing.
+        if not found or found[0]["event"] != "started" or found[-1]["event"] != "ended":
+            continue
         started, ended = found[0], found[-1]
         began = datetime.fromisoformat(started["time"])
-        if started["context"] == "store" or ended["event"] != "ended" or began < since:
+        if started["context"] == "store" or began < since:
             continue
         first, total = spent.get(started["context"], (began, 0.0))
         spent[started["context"]] = (min(first, began), total + ended["wall_seconds"])

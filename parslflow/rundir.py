@@ -69,7 +69,12 @@ def _comes_from_full_disk(error: OSError | RuntimeError, path: Path) -> bool:
     # HDF5 gives no number, torch not even a reason.
     if os.strerror(errno.ENOSPC) in str(error) or os.strerror(errno.EDQUOT) in str(error):
         return True
-    return path.parent.is_dir() and shutil.disk_usage(path.parent).free < _FULL_BYTES
+    return is_full(path.parent)
+
+
+def is_full(folder: Path) -> bool:
+    """Whether its disk has next to nothing left."""
+    return folder.is_dir() and shutil.disk_usage(folder).free < _FULL_BYTES
 
 
 def write_private(path: Path, text: str) -> None:

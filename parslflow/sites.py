@@ -45,6 +45,13 @@ class Site:
     """Threads of one training, and of the sampler's work on a time."""
 
 
+# It has the driver's terminal, where no log that cannot be written is to be told line by line.
+_INTERCHANGE = """
+import logging, runpy, shutil
+logging.raiseExceptions = False
+runpy.run_path(shutil.which("interchange.py"), run_name="__main__")
+"""
+
 SiteFunction = Callable[..., Site]
 """Takes the run directory, and options by name whose types are annotated."""
 
@@ -119,6 +126,9 @@ def load(choice: Choice, run_dir: Path) -> Site:
     if not isinstance(site, Site):
         raise UsageError(f"{where}: site() returned {type(site).__name__}: return a Site.")
     labels = {executor.label for executor in site.parsl.executors}
+    for executor in site.parsl.executors:
+        if isinstance(executor, HighThroughputExecutor):
+            executor.interchange_launch_cmd = [sys.executable, "-c", _INTERCHANGE]
     missing = [label for label in EXECUTORS if label not in labels]
     if missing:
         raise UsageError(f"{where}: no executor is labelled '{missing[0]}': add one.")

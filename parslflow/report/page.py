@@ -72,6 +72,9 @@ img, .graph svg { max-width: 100%; height: auto; }
 {% endfor %}
 </tbody>
 </table>
+{% for row in summary.iterations if row.rejection %}
+<p>{{ row.rejection }}</p>
+{% endfor %}
 <p>Loss on the withheld data that is good enough: {{ loss(summary.threshold) }} (bold).</p>
 {% if summary.controls %}
 <h2>New and random rows</h2>

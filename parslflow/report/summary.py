@@ -42,6 +42,8 @@ class IterationRow:
         losses: by network.
         baselines: losses of the plain regressions on the same training set, by name.
         diverged: why a network's training was rejected, by network.
+        times_rejected: times of the simulation of which nothing was kept, since a field was not
+            finite.
     """
 
     iteration: int
@@ -51,6 +53,17 @@ class IterationRow:
     losses: dict[str, Losses]
     baselines: dict[str, Losses] = field(default_factory=dict)
     diverged: dict[str, str] = field(default_factory=dict)
+    times_rejected: int = 0
+
+    @property
+    def rejection(self) -> str:
+        """A sentence about rejected times, or nothing."""
+        if not self.times_rejected:
+            return ""
+        return (
+            f"Iteration {self.iteration}: of {self.times_rejected} times nothing was kept, since a "
+            "field was not finite: see the series 'rejected' of the sampler."
+        )
 
 
 @dataclass(frozen=True)
@@ -207,7 +220,9 @@ def _samples(summary: Summary) -> str:
         if row.batch
     ]
     header = ("iteration", "batch", "seen", "kept", "share")
-    return _table("New samples", header, rows, left=(1,)) if rows else ""
+    rejections = [row.rejection for row in summary.iterations if row.rejection]
+    table = _table("New samples", header, rows, left=(1,))
+    return "\n".join([table, *rejections]) if rows else ""
 
 
 def _training(summary: Summary) -> str:

@@ -1,9 +1,11 @@
-"""The schedulers of the tests, and one undisturbed loop through each."""
+"""The loop, undisturbed: on this machine, and through each scheduler that there is."""
 
 from __future__ import annotations
 
 import getpass
+import json
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,10 @@ from .scheduler import INIT
 from .scheduler import Scheduler
 from .scheduler import said
 from .scheduler import write_experiment
+from .test_loop import SMALL
+from .test_loop import Finished
+from .test_loop import command
+from .test_loop import git_state
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +64,22 @@ def _run(scheduler: Scheduler, folder: Path) -> Path:
     assert scheduler.start(folder, "run", "small.toml").wait(300) == 0, said(folder)
     [root] = (folder / "runs").glob("small-*")
     return root
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    folder = tmp_path_factory.mktemp("user")
+    for line in (
+        "init -q -b science",
+        "config user.name A",
+        "config user.email a@example.org",
+        "commit -q --allow-empty -m mine",
+    ):
+        subprocess.run(["git", *line.split()], cwd=folder, check=True, timeout=20)
+    (folder / ".gitignore").write_text("runs/\n")
+    before = git_state(folder)
+    answer = command("run", SMALL, "--site", "local", folder=folder)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    (run,) = (folder / "runs").glob("small-*")
+    summary = json.loads((run / "report" / "summary.json").read_text())
+    return Finished(folder, run, answer.stdout, before, summary)
