@@ -53,6 +53,7 @@ from parslflow.report.summary import to_json
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
 from parslflow.rundir import full_disk_said
+from parslflow.rundir import is_full
 from parslflow.simulation.phillips import find_executable
 from parslflow.sites import Choice
 from parslflow.sites import Site
@@ -152,8 +153,17 @@ def _drive(
                 before, completed = completed, len(Finished(run_dir))
                 tries = tries + 1 if completed == before else 0
                 if tries == retries.TRIES:
-                    raise
-                print(f"parslflow: {error} Now again.", file=sys.stderr, flush=True)
+                    raise ParslflowError(
+                        f"{error}, {tries} times with nothing completed in between: has its block "
+                        f"too little wall time? See {run_dir.logs / 'parsl'}; 'parslflow resume "
+                        f"{run_dir.root}' goes on from here."
+                    ) from error
+                print(
+                    f"parslflow: {error}, as at the end of a wall time: what it cut off goes on "
+                    "with a new one.",
+                    file=sys.stderr,
+                    flush=True,
+                )
                 _wait_until_ended(run_dir)
                 # Parsl's configuration serves once.
                 site = find_site(choice, run_dir, experiment)
@@ -216,7 +226,9 @@ def _parsl(site: Site, run_dir: RunDir) -> Iterator[None]:
     except (ParslError, ManagerLost, WorkerLost) as error:
         said = " ".join(str(error).split()).rstrip(".")
         changed = ""
-        if _NO_BLOCK in said:
+        if is_full(run_dir.root):
+            said += ": the disk is full, free some space"
+        elif _NO_BLOCK in said:
             said += ": mend what it names"
             changed = " --site NAME --site-option NAME=VALUE"
         raise ParslflowError(
@@ -270,9 +282,7 @@ def store(stages: Stages, run_dir: RunDir) -> Iterator[None]:
             served.result(timeout=STORE_START_SECONDS)
         except (ManagerLost, WorkerLost) as error:
             if not interrupted:
-                raise StoreLostError(
-                    f"The store was lost ({error}), and what needed it failed."
-                ) from error
+                raise StoreLostError(f"The store was lost ({error})") from error
 
 
 def _wait_for_address(served: Future[Record], run_dir: RunDir, before: set[Path]) -> None:

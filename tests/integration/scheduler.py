@@ -60,10 +60,10 @@ class Scheduler:
         return self.ask(*self.list_jobs)
 
 
-def write_experiment(folder: Path) -> None:
-    """The small loop, with times long enough to be cut off."""
+def write_experiment(folder: Path, days: int = 60) -> None:
+    """The small loop, with times long enough to be cut off: High generates so many days."""
     experiment = tomlkit.parse(SMALL.read_text())
-    experiment["high"]["generate_days"] = 60
+    experiment["high"]["generate_days"] = days
     experiment["training"]["control_seeds"] = 0
     for part in ("first", "again"):
         experiment["training"][part]["epochs"] = 40

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from parslflow.simulation.checkpoints import WENT_ON_FROM
+
 from .scheduler import Scheduler
 from .scheduler import said
 from .scheduler import write_experiment
@@ -57,12 +59,18 @@ def cancel(slurm: Scheduler, folder: Path, label: str) -> None:
             slurm.ask("scancel", job)
 
 
-def complete(slurm: Scheduler, folder: Path, run: Path, driver: subprocess.Popen[bytes]) -> None:
+def complete(
+    slurm: Scheduler,
+    folder: Path,
+    run: Path,
+    driver: subprocess.Popen[bytes],
+    seconds: float = WHOLE_SECONDS,
+) -> None:
     """Wait for the end of a run, resuming it as it says."""
     for _ in range(3):
-        code = driver.wait(WHOLE_SECONDS)
+        code = driver.wait(seconds)
         assert "Traceback" not in (folder / "stderr").read_text(), said(folder)
-        assert not list(marked(driver.pid)) or gone(driver.pid)
+        assert gone(driver.pid)
         if code == 0:
             return
         assert f"'parslflow resume {run}'" in (folder / "stderr").read_text(), said(folder)
@@ -135,6 +143,27 @@ def test_nothing_is_lost_when_blocks_are_cancelled(
 ) -> None:
     check(slurm, cancelled[name], slurm_run)
     assert "executor 'store' has started for" not in said(cancelled[name].parents[1])
+
+
+@pytest.mark.timeout(1000)
+def test_nothing_is_lost_when_wall_times_end(slurm: Scheduler, tmp_path: Path, long: bool) -> None:
+    if not long:
+        pytest.skip("Slurm ends a block after a minute at least: --long")
+    folders = {"00:01:00": tmp_path / "cut", "00:20:00": tmp_path / "undisturbed"}
+    runs = []
+    for walltime, folder in folders.items():
+        write_experiment(folder, days=2500)
+        driver = slurm.start(folder, "run", "small.toml", walltime=walltime)
+        runs.append((folder, run_of(folder, set(), driver), driver))
+    for folder, run, driver in runs:
+        complete(slurm, folder, run, driver, seconds=450)
+    (cut, run, _), (_, undisturbed, _) = runs
+    check(slurm, run, undisturbed)
+    # By itself, and from where it was.
+    assert "The store was lost" in (cut / "stderr").read_text()
+    assert "parslflow resume" not in (cut / "stderr").read_text()
+    assert (run / "simulations" / "generate-1" / WENT_ON_FROM).exists()
+    assert slurm.jobs() == ""
 
 
 def test_a_queue_that_never_starts_is_told(
