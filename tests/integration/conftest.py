@@ -44,8 +44,9 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scheduler]:
 def pbs() -> Scheduler:
     if shutil.which("qsub") is None:
         pytest.skip("no qsub: it needs a PBS")
+    options = {"cpus_per_node": "2", "walltime": "00:20:00", "worker_init": INIT}
     jobs = ("qselect", "-u", getpass.getuser())
-    return Scheduler("pbs", {"walltime": "00:20:00", "worker_init": INIT}, jobs, {})
+    return Scheduler("pbs", options, jobs, {})
 
 
 @pytest.fixture(scope="session")

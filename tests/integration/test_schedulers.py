@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import h5py
 import pytest
+
+from parslflow.provenance.journal import read_file
 
 from .scheduler import Scheduler
 from .scheduler import said
@@ -27,6 +30,11 @@ def run(name: str, request: pytest.FixtureRequest) -> Path:
 
 
 def test_the_loop_ends_with_all_samples(run: Path) -> None:
+    [first] = (path for path in run.glob("journal/spinup-high-15x20-*") if "@" not in path.name)
+    steps = (event for event in read_file(first) if event["event"] == "metric")
+    began = (run.parents[1] / "small.toml").stat().st_mtime
+    seconds = datetime.fromisoformat(next(steps)["time"]).timestamp() - began
+    print(f"The first day of a simulation ended {seconds:.1f} s after the command.")
     summary = json.loads((run / "report" / "summary.json").read_text())
     assert summary["problem"] == ""
     assert [row["iteration"] for row in summary["iterations"]] == [0, 1]
