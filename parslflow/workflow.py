@@ -169,7 +169,8 @@ def run(
             after it.
 
     Raises:
-        ParslflowError: a stage failed, or every training of an iteration diverged.
+        ParslflowError: a stage failed, every training of an iteration diverged, or every time that
+            High sent was rejected.
     """
     spun_up = _spin_up("high", experiment.high, stages).result()
     base_future = stages.run_base(spun_up)
@@ -192,6 +193,7 @@ def run(
             high = generating.result()
             generated.append(high)
             batches.append([sampled.result() for sampled in sampling])
+            _demand_times(iteration, batches[-1])
         training_set = stages.assemble(iteration, prepared, _all(batches)).result()
         trainings: dict[str, Future[Record]] = {
             network: stages.train(network, iteration, training_set, latest.get(network))
@@ -247,6 +249,23 @@ def run(
     meke = meke_future.result()
     figures = stages.draw(prepared, base, high, model, meke, network_run).result()
     return ended(chosen, figures)
+
+
+def _demand_times(iteration: int, batches: list[Record]) -> None:
+    """See that of the times that High sent not all were rejected.
+
+    Raises:
+        ParslflowError: they were.
+    """
+    sent, rejected = (
+        sum(int(batch.metrics.get(key, 0)) for batch in batches) for key in ("times", "rejected")
+    )
+    if rejected and rejected == sent:
+        raise ParslflowError(
+            f"All {sent} times of generate-{iteration} were rejected, since a field was not finite "
+            f"(the series 'rejected' of sample-{iteration} in the journal says which and where): "
+            "the simulation is not stable, take a shorter [high] time_step."
+        )
 
 
 def _learned(trainings: Mapping[Key, Future[Record]]) -> tuple[dict[Key, Record], dict[Key, str]]:

@@ -278,3 +278,27 @@ def test_every_training_set_has_its_baselines() -> None:
     asked = [asked for asked in stages.asked if asked.startswith("baselines")]
     assert asked == ["baselines 0 assemble-0", "baselines 1 assemble-1"]
     assert len(outcome.baselines) == 2
+
+
+class Rejecting(Recorder):
+    """Stages whose samplers reject so many of the three times of a run."""
+
+    def __init__(self, rejected: int) -> None:
+        super().__init__()
+        self._rejected = rejected
+
+    def record(self, stage: str, arguments: tuple[object, ...]) -> Future[Record]:
+        future = super().record(stage, arguments)
+        if stage == "sample":
+            metrics = {"times": 3, "rejected": self._rejected}
+            future = Future()
+            future.set_result(Record(wrote=(Artifact(Path(stage), "dataset"),), metrics=metrics))
+        return future
+
+
+def test_when_all_times_are_rejected_the_run_stops() -> None:
+    table = [{"EKE-ResNet-0": 0.9, "EKE-Bottleneck-0": 0.8}] * 2
+    outcome = workflow.run(load(1, accept_best=True), Rejecting(2), losses_of(table))
+    assert outcome.deployed == "EKE-Bottleneck-0"
+    with pytest.raises(ParslflowError, match="All 3 times of generate-1 were rejected"):
+        workflow.run(load(1, accept_best=True), Rejecting(3), losses_of(table))

@@ -72,8 +72,8 @@ def sample(inputs: SampleInputs, report: Report) -> Record:
 
     Raises:
         UsageError: The clusters file is unusable, or was made on another grid.
-        ParslflowError: The simulation died, is stuck, or left a time incomplete; a tile is wrong;
-            or no time has fields that are finite.
+        ParslflowError: The simulation died, is stuck, or left a time incomplete; or a tile is
+            wrong.
     """
     clusters = Clusters.load(inputs.clusters)
     stream = Stream.load(inputs.stream, inputs.time_limit_s)
@@ -128,11 +128,6 @@ def _sample(
             raise ParslflowError(
                 f"The run '{stream.run}' ended without sending any time: let it run for at least "
                 "one interval of its stream."
-            )
-        if len(kept.flaws) == kept.times:
-            raise ParslflowError(
-                f"All {kept.times} times of the run '{stream.run}' are rejected, the first since "
-                f"{kept.flaws[0]}: the simulation is not stable; take a shorter time step."
             )
         if not kept.batch:
             attributes: dict[str, Value] = {

@@ -145,18 +145,18 @@ def test_nothing_is_lost_when_blocks_are_cancelled(
     assert "executor 'store' has started for" not in said(cancelled[name].parents[1])
 
 
-@pytest.mark.timeout(1000)
+@pytest.mark.timeout(2000)
 def test_nothing_is_lost_when_wall_times_end(slurm: Scheduler, tmp_path: Path, long: bool) -> None:
     if not long:
         pytest.skip("Slurm ends a block after a minute at least: --long")
     folders = {"00:01:00": tmp_path / "cut", "00:20:00": tmp_path / "undisturbed"}
     runs = []
     for walltime, folder in folders.items():
-        write_experiment(folder, days=2500)
+        write_experiment(folder, days=1500)
         driver = slurm.start(folder, "run", "small.toml", walltime=walltime)
         runs.append((folder, run_of(folder, set(), driver), driver))
     for folder, run, driver in runs:
-        complete(slurm, folder, run, driver, seconds=450)
+        complete(slurm, folder, run, driver, seconds=900)
     (cut, run, _), (_, undisturbed, _) = runs
     check(slurm, run, undisturbed)
     # By itself, and from where it was.

@@ -371,18 +371,16 @@ def test_a_time_that_is_not_finite_is_rejected_alone(
     assert sample(stage, report).metrics == record.metrics
 
 
-def test_a_run_whose_times_are_all_rejected_is_an_error(
+def test_of_a_run_whose_times_are_all_rejected_the_batch_is_empty(
     store: StoreClient, store_server: StoreServer, base: Base, tmp_path: Path
 ) -> None:
     tiles = [tile("high-1", rank, day) for day in range(2) for rank in range(RANKS)]
     for dataset in tiles:
         dataset.tensors["Rd_dx"] = np.full_like(dataset.tensors["Rd_dx"], np.nan)
     stage = inputs(store_server, base, tmp_path)
-    message = "All 2 times of the run 'high-1' are rejected, the first since Rd_dx is nan at j = 0"
-    for _ in range(2):
-        with pytest.raises(ParslflowError, match=message):
-            sampled(store, stage, *tiles, end("high-1", 2))
-    assert not stage.output.exists()
+    record = sampled(store, stage, *tiles, end("high-1", 2))
+    assert record.metrics == {"times": 2, "seen": 0, "kept": 0, "rejected": 2}
+    assert len(read_samples(stage.output)) == 0
 
 
 def test_a_run_without_a_time_is_an_error(
