@@ -1,6 +1,6 @@
 # make demo   set up what is missing, then run the demonstration experiment
 # make test   set up what is missing, then run the tests
-# make wear   the tests that wear store, writer and loop out, for long: a crowd, 100,000 commands, many kills
+# make wear   the tests that take long: a crowd, 100,000 commands, many kills, full disks, wall times
 # make lint   ruff and mypy
 # make build  set up and build, run nothing
 # make clean  remove what was built (not .venv, not runs)
@@ -24,7 +24,8 @@ test: test-system build
 
 wear: test-system build
 	$(BIN)/python -m pytest --long -o faulthandler_timeout=0 tests/store/test_fuzz.py tests/store/test_soak.py tests/store/test_crash.py \
-	  tests/provenance/test_kill.py tests/integration/test_faults.py
+	  tests/provenance/test_kill.py tests/integration/test_faults.py tests/integration/test_slurm.py \
+	  tests/integration/test_full_disk.py
 
 lint: build
 	$(BIN)/ruff check .

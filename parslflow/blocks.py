@@ -25,7 +25,7 @@ IDLE_SECONDS = 60.0
 """A block without work is given back after so long."""
 
 DRAIN_SECONDS = 120
-"""So long before its wall time a block takes no more work."""
+"""So long before its wall time a block takes no more work; half of it, where that is less."""
 
 HEARTBEAT_SECONDS = 5
 LOST_SECONDS = 30
@@ -79,7 +79,7 @@ def config(
             cores_per_worker=1e-3,
             heartbeat_period=HEARTBEAT_SECONDS,
             heartbeat_threshold=LOST_SECONDS,
-            drain_period=max(_seconds(walltime) - DRAIN_SECONDS, DRAIN_SECONDS),
+            drain_period=max(_seconds(walltime) - DRAIN_SECONDS, _seconds(walltime) // 2),
             provider=provider,
             available_accelerators=accelerators,
             cpu_affinity=cpu_affinity,

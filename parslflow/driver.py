@@ -27,6 +27,7 @@ from parsl.executors.high_throughput.errors import WorkerLost
 from parslflow import environment
 from parslflow import experiment as experiments
 from parslflow import plan as plans
+from parslflow import retries
 from parslflow import sites
 from parslflow import workflow
 from parslflow.apps import Stages
@@ -51,12 +52,24 @@ from parslflow.report.summary import Summary
 from parslflow.report.summary import to_json
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
+from parslflow.rundir import full_disk_said
+from parslflow.rundir import is_full
 from parslflow.simulation.phillips import find_executable
 from parslflow.sites import Choice
 from parslflow.sites import Site
 from parslflow.watch import watching
 
 STORE_START_SECONDS = 60.0
+
+END_SECONDS = 60.0
+"""How long the processes of a block may take to end when it is given back."""
+
+_NO_BLOCK = "Failed to start block"
+"""What Parsl says when a scheduler does not take a request."""
+
+
+class StoreLostError(ParslflowError):
+    """The store's worker or block has gone, as at the end of its wall time."""
 
 
 def run(experiment_file: Path, choice: Choice, runs: Path) -> Summary:
@@ -81,7 +94,7 @@ def run(experiment_file: Path, choice: Choice, runs: Path) -> Summary:
         content = experiment.model_dump(mode="json", exclude_none=True)
         temporary.write_text(tomlkit.dumps(content), encoding="utf-8")
     environment.record(run_dir, experiment_file, choice)
-    return _drive(experiment, executable, site, run_dir)
+    return _drive(experiment, executable, choice, site, run_dir)
 
 
 def plan(experiment_file: Path, choice: Choice, runs: Path) -> list[Step]:
@@ -116,47 +129,87 @@ def resume(root: Path, choice: Choice | None = None) -> Summary:
     choice = choice or environment.site(before)
     site = find_site(choice, run_dir, experiment)
     environment.record(run_dir, Path(str(before["experiment"])), choice)
-    return _drive(experiment, executable, site, run_dir)
+    return _drive(experiment, executable, choice, site, run_dir)
 
 
-def _drive(experiment: Experiment, executable: Path, site: Site, run_dir: RunDir) -> Summary:
-    """Run what is not done yet."""
+def _drive(
+    experiment: Experiment, executable: Path, choice: Choice, site: Site, run_dir: RunDir
+) -> Summary:
+    """Run what is not done yet, and again whenever the store is lost, which others cannot outlive.
+
+    Raises:
+        ParslflowError: the run is still at work, a stage failed, or the store was lost
+            `retries.TRIES` times and nothing was completed in between.
+    """
     print(f"Run directory: {run_dir.root}", flush=True)
     sites.prepare_process()
     began = time.monotonic()
-    with run_dir.alone():
-        finished = Finished(run_dir)
-        for started in finished.still_running():
-            raise ParslflowError(
-                f"{run_dir.root}: {started.name} of an earlier driver still runs as process "
-                f"{started.pid}: wait until it has ended, or end it, then resume."
-            )
-        stages = Stages(
-            experiment, site, run_dir, executable, run_dir.root.parent / "cache", finished
+    tries, completed = 0, 0
+    with full_disk_said(run_dir.root), run_dir.alone():
+        while True:
+            try:
+                return _attempt(experiment, executable, site, run_dir, began)
+            except StoreLostError as error:
+                before, completed = completed, len(Finished(run_dir))
+                tries = tries + 1 if completed == before else 0
+                if tries == retries.TRIES:
+                    raise ParslflowError(
+                        f"{error}, {tries} times with nothing completed in between: has its block "
+                        f"too little wall time? See {run_dir.logs / 'parsl'}; 'parslflow resume "
+                        f"{run_dir.root}' goes on from here."
+                    ) from error
+                print(
+                    f"parslflow: {error}, as at the end of a wall time: what it cut off goes on "
+                    "with a new one.",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                _wait_until_ended(run_dir)
+                # Parsl's configuration serves once.
+                site = find_site(choice, run_dir, experiment)
+
+
+def _wait_until_ended(run_dir: RunDir) -> None:
+    """Wait a while for what an attempt had at work: its blocks are being ended."""
+    deadline = time.monotonic() + END_SECONDS
+    while Finished(run_dir).still_running() and time.monotonic() < deadline:
+        time.sleep(1)
+
+
+def _attempt(
+    experiment: Experiment, executable: Path, site: Site, run_dir: RunDir, began: float
+) -> Summary:
+    """Run what is not done yet, once."""
+    finished = Finished(run_dir)
+    for started in finished.still_running():
+        raise ParslflowError(
+            f"{run_dir.root}: {started.name} of an earlier driver still runs as process "
+            f"{started.pid}: wait until it has ended, or end it, then resume."
         )
-        evaluation = Evaluation(experiment, run_dir, finished)
-        publisher = Publisher(run_dir.journal, run_dir.store / "address.json")
-        # The writer of the metadata ends by itself, when it has written what is there.
-        with (
-            evaluation,
-            guarding(),
-            Progress(run_dir.journal, sys.stdout),
-            _parsl(site, run_dir),
-            store(stages, run_dir),
-            publisher,
-        ):
-            rolled_back = finished.rolled_back()
-            outcome = workflow.run(experiment, stages, evaluation.evaluate, rolled_back)
-        summary = replace(
-            _summary(experiment, run_dir, outcome, time.monotonic() - began),
-            problem=evaluation.problem,
-        )
-        if rolled_back:
-            loss = outcome.decisions[-1].losses[rolled_back]
-            sentence = f"Rolled back to {rolled_back}, which has test loss {loss:.3f}."
-            summary = replace(summary, outcome=sentence)
-        with atomic_path(run_dir.report / "summary.json") as temporary:
-            temporary.write_text(to_json(summary), encoding="utf-8")
+    stages = Stages(experiment, site, run_dir, executable, run_dir.root.parent / "cache", finished)
+    evaluation = Evaluation(experiment, run_dir, finished)
+    publisher = Publisher(run_dir.journal, run_dir.store / "address.json")
+    # The writer of the metadata ends by itself, when it has written what is there.
+    with (
+        evaluation,
+        guarding(),
+        Progress(run_dir.journal, sys.stdout),
+        _parsl(site, run_dir),
+        store(stages, run_dir),
+        publisher,
+    ):
+        rolled_back = finished.rolled_back()
+        outcome = workflow.run(experiment, stages, evaluation.evaluate, rolled_back)
+    summary = replace(
+        _summary(experiment, run_dir, outcome, time.monotonic() - began),
+        problem=evaluation.problem,
+    )
+    if rolled_back:
+        loss = outcome.decisions[-1].losses[rolled_back]
+        sentence = f"Rolled back to {rolled_back}, which has test loss {loss:.3f}."
+        summary = replace(summary, outcome=sentence)
+    with atomic_path(run_dir.report / "summary.json") as temporary:
+        temporary.write_text(to_json(summary), encoding="utf-8")
     return summary
 
 
@@ -171,9 +224,16 @@ def _parsl(site: Site, run_dir: RunDir) -> Iterator[None]:
         with parsl.load(site.parsl) as kernel, watching(kernel):
             yield
     except (ParslError, ManagerLost, WorkerLost) as error:
+        said = _sentence(error)
+        changed = ""
+        if is_full(run_dir.root):
+            said += ": the disk is full, free some space"
+        elif _NO_BLOCK in said:
+            said += ": mend what it names"
+            changed = " --site NAME --site-option NAME=VALUE"
         raise ParslflowError(
-            f"{_sentence(error)}: see {run_dir.logs / 'parsl'}; "
-            f"'parslflow resume {run_dir.root}' goes on from here."
+            f"{said}: see {run_dir.logs / 'parsl'}; 'parslflow resume {run_dir.root}{changed}' "
+            "goes on from here."
         ) from error
 
 
@@ -207,17 +267,30 @@ def find_program(experiment: Experiment, experiment_file: Path) -> Path:
 
 @contextmanager
 def store(stages: Stages, run_dir: RunDir) -> Iterator[None]:
-    """The store, from when its address is published until the block ends."""
+    """The store, from when its address is published until the block ends.
+
+    Raises:
+        StoreLostError: its worker or block has gone.
+        ParslflowError: it did not start, or ended by itself.
+    """
     for left in ("address.json", "stop"):
         (run_dir.store / left).unlink(missing_ok=True)
     before = set(_store_journals(run_dir))
     served = stages.serve()
     _wait_for_address(served, run_dir, before)
+    interrupted = False
     try:
         yield
+    except (KeyboardInterrupt, SystemExit):
+        interrupted = True
+        raise
     finally:
         (run_dir.store / "stop").touch()
-        served.result(timeout=STORE_START_SECONDS)
+        try:
+            served.result(timeout=STORE_START_SECONDS)
+        except (ManagerLost, WorkerLost) as error:
+            if not interrupted:
+                raise StoreLostError(f"The store was lost ({error})") from error
 
 
 def _wait_for_address(served: Future[Record], run_dir: RunDir, before: set[Path]) -> None:
@@ -261,6 +334,7 @@ def _summary(
                 samples_seen=sum(int(batch.metrics["seen"]) for batch in batches),
                 samples_kept=sum(int(batch.metrics["kept"]) for batch in batches),
                 batch=", ".join(batch.wrote[0].path.name for batch in batches),
+                times_rejected=sum(int(batch.metrics.get("rejected", 0)) for batch in batches),
                 losses={
                     network: Losses(
                         *(float(record.metrics[f"{part}_loss"]) for part in Losses._fields)
@@ -319,9 +393,12 @@ def _stage_seconds(journal: Path, seconds: float) -> dict[str, float]:
     spent: dict[str, tuple[datetime, float]] = {}
     for paths in journals.files(journal).values():
         found = journals.read_file(paths[0])
+        # A process that was killed, or whose disk was full, leaves a part, or nothing.
+        if not found or found[0]["event"] != "started" or found[-1]["event"] != "ended":
+            continue
         started, ended = found[0], found[-1]
         began = datetime.fromisoformat(started["time"])
-        if started["context"] == "store" or ended["event"] != "ended" or began < since:
+        if started["context"] == "store" or began < since:
             continue
         first, total = spent.get(started["context"], (began, 0.0))
         spent[started["context"]] = (min(first, began), total + ended["wall_seconds"])

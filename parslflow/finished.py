@@ -53,6 +53,10 @@ class Finished:
             elif ended.status == "completed":
                 self._completed[started.name] = events
 
+    def __len__(self) -> int:
+        """How many executions have completed, those of one name counted once."""
+        return len(self._completed)
+
     def record(self, name: str, inputs: str) -> Record | None:
         """What a stage answered, if it would answer the same again.
 

@@ -87,4 +87,23 @@ class Members:
         for done in wait([generating, *samplings], return_when=FIRST_EXCEPTION).done:
             done.result()
         batches = [sampling.result() for sampling in samplings]
+        _demand_times(batches)
         return Generated(iteration, member, generating.result(), batches)
+
+
+def _demand_times(batches: list[Record]) -> None:
+    """See that of the times that a member sent not all were rejected.
+
+    Raises:
+        ParslflowError: they were.
+    """
+    sent, rejected = (
+        sum(int(batch.metrics.get(key, 0)) for batch in batches) for key in ("times", "rejected")
+    )
+    if rejected and rejected == sent:
+        files = ", ".join(batch.wrote[0].path.name for batch in batches)
+        raise ParslflowError(
+            f"All {sent} times of {files} were rejected, since a field was not finite (the series "
+            "'rejected' of their samplers in the journal says which and where): the simulation is "
+            "not stable, take a shorter [high] time_step."
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,20 +17,64 @@ from typing import IO
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 
+_FULL_BYTES = 1 << 16
+"""A disk with less is full."""
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its name when the block succeeds.
 
     Readers see the old file or the new one, never a part. After an error nothing is left.
+
+    Raises:
+        ParslflowError: the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with full_disk_said(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def full_disk_said(path: Path) -> Iterator[None]:
+    """Have an error of the block that comes from a full disk be one sentence.
+
+    Args:
+        path: what cannot be written, where the error does not name it.
+
+    Raises:
+        ParslflowError: the disk is full.
+    """
+    try:
+        yield
+    # torch knows no OSError.
+    except (OSError, RuntimeError) as error:
+        if not _comes_from_full_disk(error, path):
+            raise
+        named = isinstance(error, OSError) and error.filename
+        raise ParslflowError(
+            f"{named or path} cannot be written, since the disk is full (or your share of it): "
+            "free some space, then 'parslflow resume' goes on."
+        ) from error
+
+
+def _comes_from_full_disk(error: OSError | RuntimeError, path: Path) -> bool:
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # HDF5 gives no number, torch not even a reason.
+    if os.strerror(errno.ENOSPC) in str(error) or os.strerror(errno.EDQUOT) in str(error):
+        return True
+    return is_full(path.parent)
+
+
+def is_full(folder: Path) -> bool:
+    """Whether its disk has next to nothing left."""
+    return folder.is_dir() and shutil.disk_usage(folder).free < _FULL_BYTES
 
 
 def write_private(path: Path, text: str) -> None:

@@ -48,6 +48,13 @@ class Site:
     """Threads of one training, and of the sampler's work on a time."""
 
 
+# It has the driver's terminal, where no log that cannot be written is to be told line by line.
+_INTERCHANGE = """
+import logging, runpy, shutil
+logging.raiseExceptions = False
+runpy.run_path(shutil.which("interchange.py"), run_name="__main__")
+"""
+
 SiteFunction = Callable[..., Site]
 """Takes the run directory, and options by name whose types are annotated."""
 
@@ -122,6 +129,9 @@ def load(choice: Choice, run_dir: Path) -> Site:
     if not isinstance(site, Site):
         raise UsageError(f"{where}: site() returned {type(site).__name__}: return a Site.")
     labels = {executor.label for executor in site.parsl.executors}
+    for executor in site.parsl.executors:
+        if isinstance(executor, HighThroughputExecutor):
+            executor.interchange_launch_cmd = [sys.executable, "-c", _INTERCHANGE]
     missing = [label for label in EXECUTORS if label not in labels]
     if missing:
         raise UsageError(f"{where}: no executor is labelled '{missing[0]}': add one.")
@@ -206,5 +216,7 @@ def prepare_process() -> None:
     """Make this process one that Parsl can be loaded in."""
     # Parsl has a log of its own in the run directory; the terminal is for the run's progress.
     logging.getLogger("parsl").propagate = False
+    # Where its log cannot be written, as on a full disk, other writers say so.
+    logging.raiseExceptions = False
     # Parsl's interchange and workers, DVC and pip are started by name.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.prefix) / "bin"), os.environ["PATH"]])

@@ -23,6 +23,7 @@ from parslflow.records import Inputs
 from parslflow.records import Record
 from parslflow.records import Report
 from parslflow.records import Value
+from parslflow.rundir import full_disk_said
 
 STAGES = {
     "simulate": ("parslflow.simulation.phillips", "simulate", "SimulateInputs"),
@@ -102,13 +103,16 @@ def run(path: Path) -> Record:
         ParslflowError: the stage failed.
     """
     call, stage, inputs = load(path)
-    with events.execution(
-        call.journal,
-        pipeline=call.pipeline,
-        context=call.context,
-        name=call.name,
-        properties={**call.properties, INPUTS: digest(call)},
-    ) as execution:
+    with (
+        events.execution(
+            call.journal,
+            pipeline=call.pipeline,
+            context=call.context,
+            name=call.name,
+            properties={**call.properties, INPUTS: digest(call)},
+        ) as execution,
+        full_disk_said(call.journal.parent),
+    ):
 
         def report(series: str, /, **values: Value) -> None:
             execution.metric(series, values)

@@ -20,6 +20,7 @@ from parsl.executors import HighThroughputExecutor
 from parsl.executors.high_throughput.errors import CommandClientBadError
 from parsl.executors.high_throughput.errors import CommandClientTimeoutError
 from parsl.jobs.states import JobState
+from parsl.providers import SlurmProvider
 
 from parslflow.blocks import IDLE_SECONDS
 
@@ -104,12 +105,12 @@ def _watch(executors: list[HighThroughputExecutor], over: threading.Event) -> No
                 block.state is JobState.RUNNING for block in blocks
             )
             minutes = idle[executor.label].minutes(waits, time.monotonic())
-            if minutes:
-                states = ", ".join(sorted({block.state.name.lower() for block in blocks}))
+            # Parsl asks a scheduler once a minute only, so a block may have started since.
+            if minutes and not _has_workers(executor):
                 print(
                     f"parslflow: no block of the executor '{executor.label}' has started for "
-                    f"{minutes} min ({states or 'none was asked for'}); it is waited for. Is its "
-                    "queue slow, or the request more than the queue allows?",
+                    f"{minutes} min ({_blocks(executor)}); it is waited for, Ctrl-C ends the run. "
+                    "Is its queue slow, or the request more than the queue allows?",
                     file=sys.stderr,
                     flush=True,
                 )
@@ -124,3 +125,27 @@ def _watch(executors: list[HighThroughputExecutor], over: threading.Event) -> No
             # Parsl asks it for ever, and meanwhile starts no block of the others either.
             for one in executors:
                 one.set_bad_state_and_fail_all(error)
+
+
+def _has_workers(executor: HighThroughputExecutor) -> bool:
+    try:
+        return bool(executor.connected_managers())
+    except (CommandClientBadError, CommandClientTimeoutError):
+        return False
+
+
+def _blocks(executor: HighThroughputExecutor) -> str:
+    """The blocks that have not ended, such as ``job 12 is pending: Resources``."""
+    waiting = {
+        executor.blocks_to_job_id[number]: block.state.name.lower()
+        for number, block in executor.status_facade.items()
+        if not block.terminal and number in executor.blocks_to_job_id
+    }
+    if not waiting:
+        return "none is asked for"
+    states = ", ".join(f"job {job} is {state}" for job, state in waiting.items())
+    if not isinstance(executor.provider, SlurmProvider):
+        return states
+    command = f"squeue --noheader --format=%r --jobs={','.join(waiting)}"
+    _, reasons, _ = executor.provider.execute_wait(command)  # type: ignore[no-untyped-call]
+    return ": ".join([states, *filter(None, [", ".join(reasons.split("\n")[:-1])])])

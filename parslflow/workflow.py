@@ -185,7 +185,8 @@ def run(
             after it.
 
     Raises:
-        ParslflowError: a stage failed, or every training of an iteration diverged.
+        ParslflowError: a stage failed, every training of an iteration diverged, or every time that
+            High sent was rejected.
     """
     spun_up = _spin_up("high", experiment.high, stages).result()
     base_future = stages.run_base(spun_up)

@@ -1,4 +1,4 @@
-"""A real Slurm of four nodes on this machine: munge, slurmctld and four slurmd."""
+"""A real Slurm of five nodes on this machine: munge, slurmctld and five slurmd."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "sinfo")
 
-NODES = range(1, 5)
+NODES = range(1, 6)
+"""The last one is drained: nothing starts in its partition."""
 
 START_SECONDS = 60.0
 
@@ -44,7 +45,8 @@ SlurmdPidFile={folder}/slurmd.%n.pid
 SlurmdLogFile={folder}/slurmd.%n.log
 KillWait=5
 {nodes}
-PartitionName=debug Nodes=ALL Default=YES State=UP MaxTime=60
+PartitionName=debug Nodes=node[1-4] Default=YES State=UP MaxTime=60
+PartitionName=drained Nodes=node5 State=UP MaxTime=60
 """
 
 
@@ -63,13 +65,13 @@ def program(name: str) -> str | None:
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[dict[str, str]]:
-    """Yield the environment that reaches a Slurm of ``NODES`` idle nodes with two cores each."""
+    """Yield the environment that reaches a Slurm whose nodes have four cores each."""
     host = socket.gethostname().partition(".")[0]
     ports = _free_ports(len(NODES) + 1)
     for name in ("state", *(f"{kind}.node{n}" for kind in ("tmp", "spool") for n in NODES)):
         (folder / name).mkdir(parents=True)
     nodes = "\n".join(
-        f"NodeName=node{n} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[n]} CPUs=2 "
+        f"NodeName=node{n} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[n]} CPUs=4 "
         "RealMemory=4000"
         for n in NODES
     )
@@ -110,6 +112,8 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
         for n in NODES:
             start("slurmd", "-D", "-N", f"node{n}")
         _wait(lambda: _idle(environment) == len(NODES), folder)
+        drain = ["scontrol", "update", f"NodeName=node{NODES[-1]}", "State=DRAIN", "Reason=test"]
+        subprocess.run(drain, env=os.environ | environment, check=True, timeout=30)
         yield environment
     finally:
         # Each needs those before it to end well.

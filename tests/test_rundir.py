@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
+from parslflow.learning import hdf5
+from parslflow.provenance import events
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
 
@@ -33,6 +41,58 @@ def test_after_an_error_the_old_file_is_there_and_nothing_else(tmp_path: Path) -
         fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 128 KiB."""
+    command = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", tmp_path]
+    if subprocess.run(command, capture_output=True, timeout=20, check=False).returncode:
+        pytest.skip("only who may mount can have a small disk")
+    yield tmp_path
+    subprocess.run(["umount", tmp_path], check=True, timeout=20)
+
+
+def write_rows(path: Path) -> None:
+    with hdf5.create(path, "samples") as file:
+        values = np.random.default_rng(1).normal(size=1 << 15)
+        file.create_dataset("features", data=values, chunks=True, **hdf5.FILTERS)
+
+
+def write_text(path: Path) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text("x" * (1 << 18))
+
+
+def write_state(path: Path) -> None:
+    with atomic_path(path) as temporary:
+        torch.save({"weights": torch.rand(1 << 15)}, temporary)
+
+
+# HDF5 tries once more when a file is forgotten that could not be closed.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("write", [write_rows, write_text, write_state])
+def test_a_full_disk_is_said(small_disk: Path, write: Callable[[Path], None]) -> None:
+    path = small_disk / "file"
+    with pytest.raises(ParslflowError, match=rf"^{path} cannot be written, since the disk is full"):
+        write(path)
+    assert list(small_disk.iterdir()) == []
+
+
+def test_an_execution_that_cannot_begin_leaves_nothing(small_disk: Path) -> None:
+    fill(small_disk)
+    with (
+        pytest.raises(ParslflowError, match="disk full"),
+        events.execution(small_disk, pipeline="p", context="c", name="n"),
+    ):
+        pass
+    assert not list(small_disk.glob("*.jsonl"))
+
+
+def fill(folder: Path) -> None:
+    with (folder / "filler").open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
 
 
 def test_two_runs_in_one_second_get_two_directories(tmp_path: Path) -> None:

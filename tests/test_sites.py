@@ -88,11 +88,16 @@ def test_the_submit_scripts_are_the_recorded_ones(
     assert text == recorded.read_text()
 
 
-def test_blocks_end_work_before_their_wall_time(tmp_path: Path) -> None:
-    site = sites.load(sites.Choice("slurm", {"walltime": "02:00:30"}), tmp_path)
+@pytest.mark.parametrize(
+    ("walltime", "seconds"), [("02:00:30", 2 * 3600 + 30 - 120), ("00:02:00", 60)]
+)
+def test_blocks_end_work_before_their_wall_time(
+    tmp_path: Path, walltime: str, seconds: int
+) -> None:
+    site = sites.load(sites.Choice("slurm", {"walltime": walltime}), tmp_path)
     for executor in site.parsl.executors:
         assert isinstance(executor, HighThroughputExecutor)
-        assert executor.drain_period == 2 * 3600 + 30 - 120
+        assert executor.drain_period == seconds
         assert executor.provider.init_blocks == 0
 
 

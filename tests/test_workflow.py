@@ -333,3 +333,27 @@ def test_without_any_member_the_run_stops_with_the_reasons() -> None:
         workflow.run(with_members(3), Recorder(*every), decided_on([]))
     with pytest.raises(ParslflowError, match=r"^sample-1-1 diverged\.$"):
         workflow.run(with_members(1), Recorder("sample-1-1"), decided_on([]))
+
+
+class Rejecting(Recorder):
+    """Stages whose samplers reject so many of the three times of a run."""
+
+    def __init__(self, rejected: int) -> None:
+        super().__init__()
+        self._rejected = rejected
+
+    def record(self, stage: str, arguments: tuple[object, ...]) -> Future[Record]:
+        future = super().record(stage, arguments)
+        if stage == "sample":
+            metrics = {"times": 3, "rejected": self._rejected}
+            future = Future()
+            future.set_result(Record(wrote=(Artifact(Path(stage), "dataset"),), metrics=metrics))
+        return future
+
+
+def test_when_all_times_are_rejected_the_run_stops() -> None:
+    table = [{"EKE-ResNet-0": 0.9, "EKE-Bottleneck-0": 0.8}] * 2
+    outcome = workflow.run(load(1, accept_best=True), Rejecting(2), losses_of(table))
+    assert outcome.deployed == "EKE-Bottleneck-0"
+    with pytest.raises(ParslflowError, match="All 3 times of sample were rejected"):
+        workflow.run(load(1, accept_best=True), Rejecting(3), losses_of(table))

@@ -87,23 +87,27 @@ def execution(
     """
     _check_name("execution", name)
     identity = f"{name}-{uuid.uuid4().hex[:8]}"
-    descriptor = os.open(
-        journal / f"{identity}.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644
-    )
+    path = journal / f"{identity}.jsonl"
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
     try:
         run = Execution(identity, descriptor, Path(os.path.abspath(journal)))
-        run._write(
-            "started",
-            pipeline=pipeline,
-            context=context,
-            name=name,
-            properties=dict(properties or {}),
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            command=[sys.executable, *sys.orig_argv[1:]],
-            job=_job(),
-            **_run_environment(run.root),
-        )
+        try:
+            run._write(
+                "started",
+                pipeline=pipeline,
+                context=context,
+                name=name,
+                properties=dict(properties or {}),
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                command=[sys.executable, *sys.orig_argv[1:]],
+                job=_job(),
+                **_run_environment(run.root),
+            )
+        except ParslflowError:
+            # What could not begin was not.
+            path.unlink()
+            raise
         began, cpu_before = time.monotonic(), _cpu_seconds()
         token = _running.set(run)
         error = ""

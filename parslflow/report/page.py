@@ -72,12 +72,12 @@ img, .graph svg { max-width: 100%; height: auto; }
 {% endfor %}
 </tbody>
 </table>
-<p>Loss on the withheld data that is good enough: {{ loss(summary.threshold) }} (bold).</p>
 {% for row in summary.iterations %}
-{% for member, reason in row.failed.items() %}
-<p>Iteration {{ row.iteration }} is without member {{ member }}: {{ reason }}</p>
+{% for problem in row.problems %}
+<p>{{ problem }}</p>
 {% endfor %}
 {% endfor %}
+<p>Loss on the withheld data that is good enough: {{ loss(summary.threshold) }} (bold).</p>
 {% if summary.controls %}
 <h2>New and random rows</h2>
 <p>Each network trained again from its first weights, on the base data with the new samples or with

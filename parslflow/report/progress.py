@@ -38,6 +38,7 @@ _SHOWN = {
     "epoch": ("validation_loss",),
     "day": ("kinetic_energy",),
     "time": ("times", "seen", "kept"),
+    "rejected": ("day", "flaw"),
 }
 _COUNTED = {"epoch": "epochs", "day": "days"}
 

@@ -43,6 +43,8 @@ class IterationRow:
         baselines: losses of the plain regressions on the same training set, by name.
         diverged: why a network's training was rejected, by network.
         failed: why a member of High made no data, by member.
+        times_rejected: times of the simulation of which nothing was kept, since a field was not
+            finite.
     """
 
     iteration: int
@@ -53,6 +55,21 @@ class IterationRow:
     baselines: dict[str, Losses] = field(default_factory=dict)
     diverged: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    times_rejected: int = 0
+
+    @property
+    def problems(self) -> list[str]:
+        """A sentence for each member that made no data, and one about rejected times."""
+        found = [
+            f"Iteration {self.iteration} is without member {member}: {reason}"
+            for member, reason in self.failed.items()
+        ]
+        if self.times_rejected:
+            found.append(
+                f"Iteration {self.iteration}: of {self.times_rejected} times nothing was kept, "
+                "since a field was not finite: see the series 'rejected' of the sampler."
+            )
+        return found
 
 
 @dataclass(frozen=True)
@@ -209,12 +226,9 @@ def _samples(summary: Summary) -> str:
         if row.batch
     ]
     header = ("iteration", "batch", "seen", "kept", "share")
-    failed = [
-        f"Iteration {row.iteration} is without member {member}: {reason}"
-        for row in summary.iterations
-        for member, reason in row.failed.items()
-    ]
-    return "\n".join([_table("New samples", header, rows, left=(1,)), *failed]) if rows else ""
+    problems = [problem for row in summary.iterations for problem in row.problems]
+    table = _table("New samples", header, rows, left=(1,))
+    return "\n".join([table, *problems]) if rows else ""
 
 
 def _training(summary: Summary) -> str:

@@ -3,8 +3,8 @@
 Before the tiles of a time are deleted its samples are here, so that a sampler that is killed and
 started again goes on behind the times that it has. A record is a line of JSON, which says the time,
 how many samples of any cluster it had, and the checksum and number of the rows that follow, column
-by column. A last record that was cut is written again. When the batch is written the rows go, and
-the first line gets the batch's checksum.
+by column; or why the time was rejected. A last record that was cut is written again. When the batch
+is written the rows go, and the first line gets the batch's checksum.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ class _Part:
     start: int
     rows: int
     seen: int
+    flaw: str = ""
+    """Why the time was rejected, if it was."""
 
 
 class Kept:
@@ -88,6 +90,11 @@ class Kept:
         """How many times there are."""
         return len(self._parts)
 
+    @property
+    def flaws(self) -> list[str]:
+        """Why times were rejected, in the order of time."""
+        return [part.flaw for _, part in sorted(self._parts.items()) if part.flaw]
+
     def append(self, stamp: str, samples: Samples, seen: int) -> None:
         """Add the samples of the time ``stamp``, which survive this process from now on.
 
@@ -114,6 +121,19 @@ class Kept:
         self._rows += len(samples)
         self.seen += seen
 
+    def reject(self, stamp: str, flaw: str) -> None:
+        """Note that nothing is kept of the time ``stamp``, and why.
+
+        Raises:
+            ParslflowError: It cannot be written.
+        """
+        _write(
+            self._path,
+            self._file,
+            [_line({"stamp": stamp, "rows": 0, "seen": 0, "crc32": 0, "flaw": flaw})],
+        )
+        self._parts[stamp] = _Part(self._file.tell(), 0, 0, flaw)
+
     def in_order(self) -> Iterator[Samples]:
         """The samples of each time, in the order of time, whatever order they were added in."""
         for _, part in sorted(self._parts.items()):
@@ -132,7 +152,7 @@ class Kept:
         """Delete the rows, which are in the batch with this SHA-256; it remains that they were."""
         about = self._about | {"batch": batch, "rows": self._rows}
         records = (
-            {"stamp": stamp, "rows": 0, "seen": part.seen, "crc32": 0}
+            {"stamp": stamp, "rows": 0, "seen": part.seen, "crc32": 0, "flaw": part.flaw}
             for stamp, part in sorted(self._parts.items())
         )
         with atomic_path(self._path) as temporary:
@@ -217,7 +237,7 @@ def _read(file: IO[bytes]) -> Iterator[tuple[str, _Part]]:
         content = file.read(about["rows"] * _ROW_BYTES)
         if len(content) < about["rows"] * _ROW_BYTES or zlib.crc32(content) != about["crc32"]:
             return
-        yield about["stamp"], _Part(start, about["rows"], about["seen"])
+        yield about["stamp"], _Part(start, about["rows"], about["seen"], about.get("flaw", ""))
 
 
 def _line(about: Mapping[str, Any]) -> bytes:

@@ -68,6 +68,7 @@ def sample(inputs: SampleInputs, report: Report) -> Record:
     replies of one time, the fields of two, and the samples of a chunk of the file.
 
     What an earlier sampler of the same simulation kept before it was killed is not sampled again.
+    Of a time with a field that is not finite nothing is kept.
 
     Raises:
         UsageError: The clusters file is unusable, or was made on another grid.
@@ -81,7 +82,12 @@ def sample(inputs: SampleInputs, report: Report) -> Record:
         # What a simulation that goes on sends again is taken until nobody needs it any more.
         if not all(is_batched(kept_path(path), stream.inputs) for path in inputs.outputs):
             _sample(inputs, clusters, stream, kept, report)
-        metrics: dict[str, Value] = {"times": kept.times, "seen": kept.seen, "kept": len(kept)}
+        metrics: dict[str, Value] = {
+            "times": kept.times,
+            "seen": kept.seen,
+            "kept": len(kept),
+            "rejected": len(kept.flaws),
+        }
     return Record(
         read=(Artifact(inputs.stream, "dataset"), Artifact(inputs.clusters, "dataset")),
         wrote=(
@@ -110,8 +116,12 @@ def _sample(
         Ahead(assembly.each(drain), IN_FLIGHT, drain.close) as times,
     ):
         for fields in times:
-            samples, seen = selection.of(fields)
-            kept.append(fields.stamp, samples, seen)
+            if flaw := selection.flaw(fields):
+                kept.reject(fields.stamp, flaw)
+                report("rejected", day=fields.day, flaw=flaw)
+            else:
+                samples, seen = selection.of(fields)
+                kept.append(fields.stamp, samples, seen)
             drain.release(fields.stamp, fields.names, fields.tensors)
             report("time", day=fields.day, times=kept.times, seen=kept.seen, kept=len(kept))
         if not kept.times:
@@ -124,6 +134,7 @@ def _sample(
                 "clusters": clusters.id,
                 "run": stream.run,
                 "times": kept.times,
+                "rejected": len(kept.flaws),
                 "filter_scale": clusters.filter_scale,
             }
             write_batch(inputs.output, stream.run, kept.in_order(), attributes)

@@ -27,6 +27,23 @@ class Selection:
         self._run = run
         self._threads = threads
         self._smoothed = np.empty((len(SMOOTHED), *clusters.mke.shape))
+        land = np.isnan(clusters.mke)
+        self._land = land if land.any() else None
+
+    def flaw(self, fields: GlobalFields) -> str:
+        """Why a time is rejected: a field that is not finite where the base data are; or nothing.
+
+        A single such cell tells that the simulation breaks down, and the filter would take it for
+        land.
+        """
+        for name, values in zip(FIELDS, fields.values, strict=True):
+            finite = np.isfinite(values)
+            if self._land is not None:
+                finite |= self._land
+            if not finite.all():
+                j, i = np.argwhere(~finite)[0]
+                return f"{name} is {values[j, i]:g} at j = {j}, i = {i}"
+        return ""
 
     def of(self, fields: GlobalFields) -> tuple[Samples, int]:
         """The samples of the withheld cluster at one time, and how many there were of any."""

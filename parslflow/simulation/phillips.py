@@ -29,6 +29,7 @@ from parslflow.records import Record
 from parslflow.records import Report
 from parslflow.records import Value
 from parslflow.rundir import atomic_path
+from parslflow.rundir import is_full
 from parslflow.sampling.kept import is_batched
 from parslflow.sampling.kept import kept_stamps
 from parslflow.simulation import checkpoints
@@ -271,9 +272,12 @@ def _run(
                 raise ParslflowError(f"Its tiles are not sampled any more, so it ended: {reason}")
             errors.seek(0)
             words = " ".join(deque((line.strip() for line in errors if line.strip()), maxlen=3))
+            if is_full(inputs.folder):
+                # Its last words, which are there too, may have been cut.
+                words += " The disk is full: free some space, then 'parslflow resume' goes on."
             raise ParslflowError(
                 f"{inputs.executable.name} in {inputs.folder} ended with exit code "
-                f"{process.returncode}: {words or 'it said nothing; see stdout.log'}"
+                f"{process.returncode}: {words.strip() or 'it said nothing; see stdout.log'}"
             )
     return last
 

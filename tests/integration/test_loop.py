@@ -54,25 +54,6 @@ def command(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess
     )
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    folder = tmp_path_factory.mktemp("user")
-    for line in (
-        "init -q -b science",
-        "config user.name A",
-        "config user.email a@example.org",
-        "commit -q --allow-empty -m mine",
-    ):
-        subprocess.run(["git", *line.split()], cwd=folder, check=True, timeout=20)
-    (folder / ".gitignore").write_text("runs/\n")
-    before = git_state(folder)
-    answer = command("run", SMALL, "--site", "local", folder=folder)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    (run,) = (folder / "runs").glob("small-*")
-    summary = json.loads((run / "report" / "summary.json").read_text())
-    return Finished(folder, run, answer.stdout, before, summary)
-
-
 def test_progress_and_summary_are_shown(finished: Finished) -> None:
     for words in ("generate-1", "train-EKE-ResNet-1", "Chosen model", str(finished.run)):
         assert words in finished.output

@@ -175,3 +175,21 @@ def test_a_network_that_diverged_is_told_of() -> None:
     assert line.split() == ["1", "EKE-Bottleneck", "-", "-", "-", "-", "diverged"]
     assert reason in text
     assert from_json(to_json(summary)).iterations[1].diverged == {"EKE-Bottleneck": reason}
+
+
+def test_rejected_times_are_told() -> None:
+    first, second = SUMMARY.iterations
+    summary = replace(SUMMARY, iterations=[first, replace(second, times_rejected=2)])
+    sentence = "Iteration 1: of 2 times nothing was kept, since a field was not finite"
+    assert sentence in to_text(summary)
+    assert sentence not in to_text(SUMMARY)
+    assert from_json(to_json(summary)).iterations[1].problems[0].startswith(sentence)
+
+
+def test_a_member_without_data_is_told() -> None:
+    first, second = SUMMARY.iterations
+    failed = {"2": "phillips ended with exit code 137."}
+    summary = replace(SUMMARY, iterations=[first, replace(second, failed=failed)])
+    sentence = "Iteration 1 is without member 2: phillips ended with exit code 137."
+    assert sentence in to_text(summary).splitlines()
+    assert from_json(to_json(summary)) == summary

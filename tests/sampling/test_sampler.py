@@ -235,7 +235,7 @@ def test_a_batch_is_what_the_reference_keeps(
         "filter_scale": FILTER_SCALE,
     }
     assert read_attributes(stage.output).items() >= attributes.items()
-    assert record.metrics == {"times": DAYS, "seen": seen, "kept": kept}
+    assert record.metrics == {"times": DAYS, "seen": seen, "kept": kept, "rejected": 0}
     assert [artifact.path for artifact in record.read] == [stage.stream, base.path]
     assert [artifact.path for artifact in record.wrote] == [stage.output]
     assert sorted(row["day"] for row in rows) == list(range(DAYS))
@@ -264,7 +264,7 @@ def test_a_batch_can_be_empty(
         dataset.tensors["KE_vert_sum"] = np.zeros_like(dataset.tensors["KE_vert_sum"])
     stage = inputs(store_server, base, tmp_path)
     record = sampled(store, stage, *tiles, end("high-1", 1))
-    assert record.metrics == {"times": 1, "seen": 0, "kept": 0}
+    assert record.metrics == {"times": 1, "seen": 0, "kept": 0, "rejected": 0}
     assert len(read_samples(stage.output)) == 0
 
 
@@ -328,6 +328,59 @@ def test_a_sampler_that_fails_goes_on_with_what_it_kept(
     # The simulation may run once more when all is sampled, but sends nothing that is new.
     assert sample(stage, report).metrics == record.metrics
     assert days == [2.0, 3.0]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_time_that_is_not_finite_is_rejected_alone(
+    store: StoreClient,
+    store_server: StoreServer,
+    base: Base,
+    tmp_path: Path,
+    field: str,
+    value: float,
+) -> None:
+    tiles = [tile("high-1", rank, day) for day in range(3) for rank in range(RANKS)]
+    whole = inputs(store_server, base, tmp_path)
+    sampled(store, whole, *tiles, end("high-1", 3))
+    expected = read_samples(whole.output)
+
+    spoiled = tiles[RANKS + 2]  # of day 1
+    assert not np.isnan(spoiled.tensors[field][HALO, HALO])
+    spoiled.tensors[field] = spoiled.tensors[field].copy()
+    spoiled.tensors[field][HALO, HALO] = value
+    stage = whole.model_copy(update={"outputs": (tmp_path / "again.h5",)})
+    rejected: list[dict[str, Value]] = []
+
+    def report(series: str, /, **values: Value) -> None:
+        if series == "rejected":
+            rejected.append(values)
+
+    for one in (*tiles, end("high-1", 3)):
+        store.put_dataset(one, list="tiles")
+    record = sample(stage, report)
+    assert (record.metrics["times"], record.metrics["rejected"]) == (3, 1)
+    assert rejected == [{"day": 1.0, "flaw": f"{field} is {value:g} at j = 0, i = {I_CUTS[2]}"}]
+    batch = read_samples(stage.output)
+    others = expected.day != 1
+    assert 0 < len(batch) == others.sum()
+    np.testing.assert_array_equal(batch.features, expected.features[others])
+    assert read_attributes(stage.output)["rejected"] == 1
+    assert present(store) == []
+    # Who comes later knows it, too.
+    assert sample(stage, report).metrics == record.metrics
+
+
+def test_of_a_run_whose_times_are_all_rejected_the_batch_is_empty(
+    store: StoreClient, store_server: StoreServer, base: Base, tmp_path: Path
+) -> None:
+    tiles = [tile("high-1", rank, day) for day in range(2) for rank in range(RANKS)]
+    for dataset in tiles:
+        dataset.tensors["Rd_dx"] = np.full_like(dataset.tensors["Rd_dx"], np.nan)
+    stage = inputs(store_server, base, tmp_path)
+    record = sampled(store, stage, *tiles, end("high-1", 2))
+    assert record.metrics == {"times": 2, "seen": 0, "kept": 0, "rejected": 2}
+    assert len(read_samples(stage.output)) == 0
 
 
 def test_a_run_without_a_time_is_an_error(
