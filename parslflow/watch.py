@@ -86,7 +86,7 @@ def _give_back(executor: HighThroughputExecutor) -> None:
     statuses = executor.status_facade.values()
     blocks = sum(status.state is JobState.RUNNING for status in statuses)
     tasks = executor.outstanding()
-    if executor.bad_state_is_set or not 0 < tasks < blocks:
+    if not 0 < tasks < blocks:
         return
     if any(status.state is JobState.PENDING for status in statuses):
         return
@@ -114,9 +114,11 @@ def _watch(executors: list[HighThroughputExecutor], over: threading.Event) -> No
                     file=sys.stderr,
                     flush=True,
                 )
-            _give_back(executor)
             process = executor.interchange_proc
-            if executor.bad_state_is_set or process is None or process.poll() is None:
+            if executor.bad_state_is_set or process is None:
+                continue
+            if process.poll() is None:
+                _give_back(executor)
                 continue
             error = ParslError(
                 f"the interchange of the executor '{executor.label}' (process {process.pid}) "
