@@ -78,6 +78,7 @@ BENCHMARKS = {
     "driver_overhead": Benchmark(overhead.between_stages, "at most", 1.03),
     "cmf_artifact": Benchmark(provenance.artifact, "at least", 10),
     "cmf_growth": Benchmark(provenance.growth, "at most", 1.5),
+    "status_1000": Benchmark(provenance.status, "at most", 1),
     "writers": Benchmark(provenance.writers, "at most", 0),
 }
 """Every benchmark by its name."""

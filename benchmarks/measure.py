@@ -30,6 +30,7 @@ class Figure:
         "times the time",
         "times the memory",
         "µs",
+        "s",
         "s a model day",
         "MiB more",
         "lost or doubled",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from parslflow.provenance.repository import enter
 from parslflow.provenance.settings import ProvenanceSettings
 from parslflow.provenance.writer import Writer
 
+DEMO = Path(__file__).resolve().parents[1] / "configs" / "experiments" / "demo.toml"
 MIB = 1 << 20
 FLUSH_SECONDS = 900.0
 
@@ -95,6 +97,27 @@ def log_execution(root: Path, name: str, artifacts: int, rows: int) -> None:
             _produce(run, root, name, number, 1024)
             for row in range(rows * number // artifacts, rows * (number + 1) // artifacts):
                 run.metric("rows", {"row": row, "value": row / 7})
+
+
+def status() -> Figure:
+    """``status_1000``: where a run of 1,000 executions stands, the start of Python included."""
+    seconds = []
+    with _run() as root:
+        shutil.copy(DEMO, root / "experiment.toml")
+        for number in range(1000):
+            name = f"train-EKE-ResNet-{number}"
+            with events.execution(
+                root / "journal", pipeline="p", context="train", name=name
+            ) as run:
+                for epoch in range(100):
+                    run.metric("epoch", {"epoch": epoch, "train_loss": 0.5})
+                run.result({"test_loss": 0.5})
+        for _ in range(7):
+            began = time.perf_counter()
+            command = [sys.executable, "-m", "parslflow", "status", str(root)]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            seconds.append(time.perf_counter() - began)
+    return Figure(statistics.median(seconds), "s", statistics.median(seconds), 0.0, len(seconds))
 
 
 def _wrong(root: Path, processes: int, artifacts: int, rows: int) -> int:
