@@ -21,13 +21,12 @@ from parslflow import stages
 from parslflow import workflow
 from parslflow.bench import measure
 from parslflow.calls import Calls
+from parslflow.calls import file_of
 from parslflow.experiment import Experiment
 from parslflow.experiment import Grid
 from parslflow.finished import Finished
-from parslflow.learning.settings import TrainInputs
 from parslflow.members import Generated
 from parslflow.records import Record
-from parslflow.records import Value
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
 from parslflow.sampling.kept import kept_path
@@ -110,7 +109,7 @@ class Stages(Calls):
                 f"spinup-{case}" if own else f"spinup-{case}-{_cells(grid)}",
                 grid,
                 days=grid.spinup_days,
-                restart=_file(start, RESTART) if start else None,
+                restart=file_of(start, RESTART) if start else None,
                 meke="prognostic" if own and case == "low" else "none",
                 cache=self._cache,
             ),
@@ -120,7 +119,7 @@ class Stages(Calls):
         """Take the state of ``start`` to ``grid``."""
         name = f"interpolate-{case}-{_cells(grid)}"
         inputs = {
-            "restart": _file(start, RESTART),
+            "restart": file_of(start, RESTART),
             "grid": grid.grid,
             "output": self._run.simulations / name / RESTART,
         }
@@ -132,14 +131,19 @@ class Stages(Calls):
         return self._once(
             simulate,
             self._simulation(
-                "base", "base", high, days=high.base_days, restart=_file(start, RESTART), daily=True
+                "base",
+                "base",
+                high,
+                days=high.base_days,
+                restart=file_of(start, RESTART),
+                daily=True,
             ),
         )
 
     def prepare(self, base: Record) -> Future[Record]:
         """Make samples, scaler and clusters of the base data."""
         inputs = {
-            "daily": _file(base, DAILY),
+            "daily": file_of(base, DAILY),
             "run": "base",
             "filter_scale": self._experiment.features.filter_scale,
             "wall_rows": self._experiment.features.wall_rows,
@@ -152,27 +156,30 @@ class Stages(Calls):
 
     def assemble(self, iteration: int, prepared: Record, batches: list[Record]) -> Future[Record]:
         """Make the training set of ``iteration`` of the base samples and all ``batches``."""
-        return self._assemble(
+        call = self._assembly(
             "assemble", str(iteration), iteration, prepared, batches, iteration=iteration
         )
+        return self._once(assemble, call)
 
     def assemble_control(
         self, rows: str, seed: int, prepared: Record, batches: list[Record]
     ) -> Future[Record]:
         """Make a control's training set of the base samples and ``batches`` of these ``rows``."""
-        return self._assemble(
+        call = self._assembly(
             "control", f"{rows}-{seed}", seed, prepared, batches, rows=rows, control_seed=seed
         )
+        return self._once(assemble, call)
 
     def train(
         self, network: str, iteration: int, training_set: Record, before: Record | None
     ) -> Future[Record]:
         """Train ``network``, from the weights of ``before`` if there are any."""
         version = workflow.version(network, iteration)
-        return self._train(
+        call = self._training(
             "train", version, network, iteration, iteration, training_set, before,
             iteration=iteration, version=version,
         )  # fmt: skip
+        return self._once(train, call)
 
     def train_control(
         self,
@@ -184,10 +191,11 @@ class Stages(Calls):
         before: Record,
     ) -> Future[Record]:
         """Train ``network`` for a control, from the weights of ``before``."""
-        return self._train(
+        call = self._training(
             "control", f"{network}-{rows}-{seed}", network, iteration, seed, training_set, before,
             rows=rows, control_seed=seed,
         )  # fmt: skip
+        return self._once(train, call)
 
     def baselines(self, iteration: int, training_set: Record) -> Future[Record]:
         """Fit the plain regressions to the training set of ``iteration``."""
@@ -204,7 +212,7 @@ class Stages(Calls):
         """Put noise on the state of ``start``, from which a member of High goes on."""
         name = f"perturb-m{member}"
         inputs = {
-            "restart": _file(start, RESTART),
+            "restart": file_of(start, RESTART),
             "scale": self._experiment.high.member_noise,
             "seed": self._experiment.seed + member,
             "output": self._run.simulations / name / RESTART,
@@ -216,10 +224,10 @@ class Stages(Calls):
         label = self._experiment.high.label(run.iteration, run.member)
         name = f"random-{seed}-{label}"
         inputs = {
-            "daily": _file(run.high, DAILY),
+            "daily": file_of(run.high, DAILY),
             "run": f"generate-{label}",
             "batches": [batch.wrote[0].path for batch in run.batches],
-            "clusters_file": _file(prepared, self._clusters.name),
+            "clusters_file": file_of(prepared, self._clusters.name),
             "seed": self._experiment.seed + seed,
             "output": self._run.samples / f"{name}.h5",
         }
@@ -250,7 +258,7 @@ class Stages(Calls):
             name,
             high,
             days=high.generate_days,
-            restart=_file(start, RESTART),
+            restart=file_of(start, RESTART),
             daily=True,
             stream=Stream(list=f"{name}-tiles", run=name, keyspace=keyspace),
             kept=tuple(map(kept_path, batches)),
@@ -260,7 +268,7 @@ class Stages(Calls):
         inputs = {
             "address_file": self._address,
             "stream": stream_file,
-            "clusters": _file(prepared, self._clusters.name),
+            "clusters": file_of(prepared, self._clusters.name),
             "outputs": batches,
             "time_limit_s": self._experiment.sampling.time_limit,
             "threads": self._site.threads,
@@ -321,7 +329,7 @@ class Stages(Calls):
                 f"low-{version or 'meke'}",
                 self._experiment.low,
                 days=self._experiment.low.days,
-                restart=_file(start, RESTART),
+                restart=file_of(start, RESTART),
                 daily=True,
                 meke="network" if network else "prognostic",
                 network=network,
@@ -339,64 +347,16 @@ class Stages(Calls):
     ) -> Future[Record]:
         """Draw the figures of the report."""
         inputs = {
-            "base_daily": _file(base, DAILY),
-            "high_daily": _file(high, DAILY),
-            "low_meke_daily": _file(meke, DAILY),
-            "low_network_daily": _file(network, DAILY),
+            "base_daily": file_of(base, DAILY),
+            "high_daily": file_of(high, DAILY),
+            "low_meke_daily": file_of(meke, DAILY),
+            "low_network_daily": file_of(network, DAILY),
             "script": model.wrote[1].path,
-            "clusters_file": _file(prepared, self._clusters.name),
+            "clusters_file": file_of(prepared, self._clusters.name),
             "journal": self._run.journal,
             "folder": self._run.report,
         }
         return self._once(draw, self._call("draw", "report", "figures", inputs))
-
-    def _assemble(
-        self,
-        context: str,
-        label: str,
-        seed: int,
-        prepared: Record,
-        batches: list[Record],
-        **properties: Value,
-    ) -> Future[Record]:
-        inputs = {
-            "base": _file(prepared, "base.h5"),
-            "batches": [batch.wrote[0].path for batch in batches],
-            "clusters_file": self._clusters,
-            "rows": self._experiment.training.rows,
-            "seed": self._experiment.seed + seed,
-            "output": self._run.samples / f"training-{label}.h5",
-        }
-        call = self._call("assemble", context, f"assemble-{label}", inputs, **properties)
-        return self._once(assemble, call)
-
-    def _train(
-        self,
-        context: str,
-        label: str,
-        network: str,
-        iterations: int,
-        seed: int,
-        training_set: Record,
-        before: Record | None,
-        **properties: Value,
-    ) -> Future[Record]:
-        training = self._experiment.training
-        inputs = TrainInputs(
-            network=network,
-            iteration=iterations,
-            training_set=training_set.wrote[0].path,
-            clusters_file=self._clusters,
-            start_from=before.wrote[0].path if before else None,
-            settings=training.again if before else training.first,
-            seed=self._experiment.seed + seed,
-            threads=self._site.threads,
-            device=self._site.device,
-            weights=self._run.models / f"{label}.pt",
-            script=self._run.models / f"{label}.script.pt",
-        )
-        call = self._call("train", context, f"train-{label}", inputs, network=network, **properties)
-        return self._once(train, call)
 
     def _done(self, call: stages.Call) -> Record | None:
         return self._finished.record(call.name, stages.digest(call))
@@ -416,11 +376,6 @@ class Stages(Calls):
         with atomic_path(path) as temporary:
             temporary.write_text(stages.to_text(call), encoding="utf-8")
         return app(path)
-
-
-def _file(record: Record, name: str) -> Path:
-    """The file called ``name`` that a stage wrote."""
-    return next(artifact.path for artifact in record.wrote if artifact.path.name == name)
 
 
 def _cells(grid: Grid) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 from parslflow import stages
 from parslflow.experiment import Experiment
 from parslflow.experiment import Grid
+from parslflow.learning.settings import TrainInputs
 from parslflow.records import Inputs
+from parslflow.records import Record
 from parslflow.records import Value
 from parslflow.rundir import RunDir
 from parslflow.simulation.checkpoints import DAILY
@@ -98,6 +100,54 @@ class Calls:
         )
         return self._call("simulate", context, name, inputs, **properties)
 
+    def _assembly(
+        self,
+        context: str,
+        label: str,
+        seed: int,
+        prepared: Record,
+        batches: list[Record],
+        **properties: Value,
+    ) -> stages.Call:
+        """The making of a training set."""
+        inputs = {
+            "base": file_of(prepared, "base.h5"),
+            "batches": [batch.wrote[0].path for batch in batches],
+            "clusters_file": self._clusters,
+            "rows": self._experiment.training.rows,
+            "seed": self._experiment.seed + seed,
+            "output": self._run.samples / f"training-{label}.h5",
+        }
+        return self._call("assemble", context, f"assemble-{label}", inputs, **properties)
+
+    def _training(
+        self,
+        context: str,
+        label: str,
+        network: str,
+        iterations: int,
+        seed: int,
+        training_set: Record,
+        before: Record | None,
+        **properties: Value,
+    ) -> stages.Call:
+        """A training, from the weights of ``before`` if there are any."""
+        training = self._experiment.training
+        inputs = TrainInputs(
+            network=network,
+            iteration=iterations,
+            training_set=training_set.wrote[0].path,
+            clusters_file=self._clusters,
+            start_from=before.wrote[0].path if before else None,
+            settings=training.again if before else training.first,
+            seed=self._experiment.seed + seed,
+            threads=self._site.threads,
+            device=self._site.device,
+            weights=self._run.models / f"{label}.pt",
+            script=self._run.models / f"{label}.script.pt",
+        )
+        return self._call("train", context, f"train-{label}", inputs, network=network, **properties)
+
     def _call(
         self,
         stage: str,
@@ -115,3 +165,8 @@ class Calls:
             journal=self._run.journal,
             inputs=inputs.model_dump() if isinstance(inputs, Inputs) else inputs,
         )
+
+
+def file_of(record: Record, name: str) -> Path:
+    """The file called ``name`` that a stage wrote."""
+    return next(artifact.path for artifact in record.wrote if artifact.path.name == name)
