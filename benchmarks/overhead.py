@@ -35,6 +35,7 @@ from parslflow.provenance import journal as journals
 from parslflow.records import Record
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
+from parslflow.services import store
 from parslflow.simulation.phillips import find_executable
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -141,7 +142,7 @@ def without(runs: Path) -> None:
             losses[name] = float(record.metrics["test_loss"])
         return workflow.decide(iteration, dict(losses), experiment.loop.test_loss)
 
-    with parsl.load(site.parsl), driver.store(bare, run):
+    with parsl.load(site.parsl), store(bare, run):
         workflow.run(experiment, bare, evaluate)
 
 

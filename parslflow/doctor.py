@@ -19,12 +19,12 @@ from parslflow import probe
 from parslflow import sites
 from parslflow.apps import Stages
 from parslflow.apps import at
-from parslflow.driver import store
 from parslflow.errors import ParslflowError
 from parslflow.experiment import Experiment
 from parslflow.finished import Finished
 from parslflow.guard import guarding
 from parslflow.rundir import RunDir
+from parslflow.services import store
 from parslflow.sites import EXECUTORS
 from parslflow.sites import Site
 from parslflow.watch import watching
