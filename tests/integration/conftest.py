@@ -37,16 +37,20 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scheduler]:
         "worker_init": INIT,
     }
     with a_slurm.cluster(tmp_path_factory.mktemp("slurm")) as environment:
-        yield Scheduler("slurm", options, ("squeue", "--noheader"), environment)
+        scheduler = Scheduler("slurm", options, ("squeue", "--noheader"), environment)
+        yield scheduler
+        scheduler.end()
 
 
 @pytest.fixture(scope="session")
-def pbs() -> Scheduler:
+def pbs() -> Iterator[Scheduler]:
     if shutil.which("qsub") is None:
         pytest.skip("no qsub: it needs a PBS")
     options = {"cpus_per_node": "2", "walltime": "00:20:00", "worker_init": INIT}
     jobs = ("qselect", "-u", getpass.getuser())
-    return Scheduler("pbs", options, jobs, {})
+    scheduler = Scheduler("pbs", options, jobs, {})
+    yield scheduler
+    scheduler.end()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 
 import tomlkit
@@ -27,6 +28,7 @@ class Scheduler:
     list_jobs: tuple[str, ...]
     """What prints a line for each job, and nothing else."""
     environment: dict[str, str]
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(
         self, folder: Path, *arguments: str | Path, **options: str
@@ -35,7 +37,7 @@ class Scheduler:
         words = [f"--site-option={key}={value}" for key, value in (self.options | options).items()]
         site = [] if arguments[0] == "resume" else ["--site", self.site, *words]
         with (folder / "stdout").open("ab") as output, (folder / "stderr").open("ab") as errors:
-            return subprocess.Popen(
+            command = subprocess.Popen(
                 [sys.executable, "-m", "parslflow", *map(str, arguments), *site],
                 cwd=folder,
                 env=os.environ | self.environment,
@@ -43,6 +45,15 @@ class Scheduler:
                 stdout=output,
                 stderr=errors,
             )
+        self.started.append(command)
+        return command
+
+    def end(self) -> None:
+        """End the commands that a failed test left."""
+        for command in self.started:
+            command.terminate()
+        for command in self.started:
+            command.wait(60)
 
     def ask(self, *command: str) -> str:
         """What one of the scheduler's commands answers."""

@@ -19,7 +19,7 @@ from .test_faults import start
 from .test_loop import SMALL
 from .test_loop import Finished
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 KIB = (700, 4000)
 LONG_KIB = (200, 1500, 2500, 6000)
@@ -58,7 +58,7 @@ def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_space(
     folder, runs = tmp_path, tmp_path / "runs"
     with disk(runs, f"{kib}k"):
         driver = start(folder, "run", SMALL)
-        assert driver.wait(120) == 1
+        assert driver.wait(240) == 1
         problem = (folder / "stderr").read_text()
         assert "Traceback" not in problem, problem
         assert "disk is full" in problem.lower(), problem
@@ -70,7 +70,7 @@ def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_space(
 
         assert mount(runs, f"remount,size={ENOUGH}") == 0
         driver = start(folder, "resume", run)
-        assert driver.wait(120) == 0, (folder / "stderr").read_text()
+        assert driver.wait(240) == 0, (folder / "stderr").read_text()
         np.testing.assert_array_equal(rows(run), rows(finished.run))
         verified = subprocess.run(
             [*COMMAND, "verify", run], capture_output=True, text=True, timeout=60, check=False

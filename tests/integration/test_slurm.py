@@ -6,7 +6,6 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -114,14 +113,12 @@ def disturbed(slurm: Scheduler, folder: Path, seed: int) -> Path:
 @pytest.fixture(scope="module")
 def waiting(
     slurm: Scheduler, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
+) -> tuple[Path, subprocess.Popen[bytes]]:
     """A run in a partition whose nodes are drained. It waits while other tests run."""
     folder = tmp_path_factory.mktemp("waiting")
     write_experiment(folder)
     driver = slurm.start(folder, "run", "small.toml", partition="drained", nodes="1")
-    yield folder, driver
-    driver.kill()
-    driver.wait()
+    return folder, driver
 
 
 @pytest.fixture(scope="module")
