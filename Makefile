@@ -19,8 +19,9 @@ FORTRAN := $(wildcard fortran/Makefile fortran/*/Makefile fortran/*/*.f90 fortra
 demo: build
 	$(BIN)/parslflow run configs/experiments/demo.toml --site local
 
+# Two at a time: much of what they do is waiting. Those of a file share its servers.
 test: test-system build
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 wear: test-system build
 	$(BIN)/python -m pytest --long -o faulthandler_timeout=0 tests/store/test_fuzz.py tests/store/test_soak.py tests/store/test_crash.py \
