@@ -106,9 +106,9 @@ with guarding(), parsl.load(site.parsl) as kernel, watch.watching(kernel):
         time.sleep(0.2)
     assert states.count(JobState.RUNNING) == 1
     assert long.result(timeout=60) == 30.0
-    # The block that was given back is asked for again when there is work for two.
+    # Another is asked for when there is work for two.
     assert [one.result(timeout=60) for one in (task(8.0), task(8.0))] == [8.0, 8.0]
-    print(sum(status.state is JobState.RUNNING for status in simulation.status_facade.values()))
+    print(len(simulation.status_facade))
 """
 
 
@@ -122,4 +122,4 @@ def test_a_block_without_work_is_given_back_while_another_works(tmp_path: Path) 
         check=False,
     )
     assert answer.returncode == 0, answer.stderr
-    assert answer.stdout == "2\n"
+    assert int(answer.stdout) >= 3

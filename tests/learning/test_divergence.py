@@ -39,6 +39,8 @@ class Trainings:
         inputs: what each training is given, by network and iteration.
     """
 
+    members_at_once = 1
+
     def __init__(self, run: RunDir, inputs: dict[tuple[str, int], TrainInputs]) -> None:
         self._run = run
         self._inputs = inputs
@@ -79,7 +81,7 @@ class Trainings:
         def call(*arguments: object) -> object:
             done: Future[Record] = Future()
             done.set_result(Record(wrote=(Artifact(self._run.root / stage, "dataset"),)))
-            return (done, done) if stage == "stream" else done
+            return (done, [done]) if stage == "stream" else done
 
         return call
 

@@ -90,7 +90,8 @@ def test_a_second_run_waits_for_what_the_first_has_started(
 ) -> None:
     monkeypatch.setattr(checkpoints, "_WAIT_S", 0.2)
     with checkpoints.alone(tmp_path) as held:
-        process = subprocess.Popen(tethered(["sleep", "60"]), pass_fds=(held,))
+        checkpoints.share(held)
+        process = subprocess.Popen(tethered(["sleep", "60"]), pass_fds=(held.fileno(),))
     with pytest.raises(ParslflowError, match="still goes on there"), checkpoints.alone(tmp_path):
         pass
     process.terminate()
