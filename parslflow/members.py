@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import FIRST_EXCEPTION
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED
+from concurrent.futures import Future
 from concurrent.futures import wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -64,31 +64,47 @@ class Members:
             self._states |= {one: state.result() for one, state in noisy.items()}
         made: list[Generated] = []
         failed: dict[int, str] = {}
-        with ThreadPoolExecutor(self._stages.members_at_once) as room:
-            runs = {one: room.submit(self._run, iteration, one) for one in self._states}
-            for member, run in runs.items():
+        waiting = list(self._states)
+        running: dict[int, tuple[Future[Record], list[Future[Record]]]] = {}
+        while waiting or running:
+            while waiting and len(running) < self._stages.members_at_once:
+                member = waiting.pop(0)
+                start = self._states[member]
+                running[member] = self._stages.stream(iteration, member, start, self._prepared)
+            parts = [part for run, samplings in running.values() for part in (run, *samplings)]
+            wait([part for part in parts if not part.done()], return_when=FIRST_COMPLETED)
+            for member in [one for one, run in running.items() if _has_ended(*run)]:
                 try:
-                    made.append(run.result())
+                    made.append(_generated(iteration, member, *running.pop(member)))
                 except Exception as error:
                     # Whatever it is, a network can learn from the others.
                     if self._count == 1:
                         raise
                     failed[member] = " ".join(str(error).split())
+        made.sort(key=lambda run: run.member)
         if not made:
             reasons = " ".join(failed.values())
             raise ParslflowError(f"Iteration {iteration} has no member to go on with: {reasons}")
         self._states |= {run.member: run.high for run in made}
         return made, failed
 
-    def _run(self, iteration: int, member: int) -> Generated:
-        start = self._states[member]
-        generating, samplings = self._stages.stream(iteration, member, start, self._prepared)
-        # What failed first is the reason why others fail after it.
-        for done in wait([generating, *samplings], return_when=FIRST_EXCEPTION).done:
-            done.result()
-        batches = [sampling.result() for sampling in samplings]
-        _demand_times(batches)
-        return Generated(iteration, member, generating.result(), batches)
+
+def _has_ended(generating: Future[Record], samplings: list[Future[Record]]) -> bool:
+    """Whether all parts of a member have ended, or one has failed."""
+    done = [part for part in (generating, *samplings) if part.done()]
+    return len(done) > len(samplings) or any(part.exception() for part in done)
+
+
+def _generated(
+    iteration: int, member: int, generating: Future[Record], samplings: list[Future[Record]]
+) -> Generated:
+    """What a member made that has ended; raises why it failed."""
+    # What failed first is the reason why others fail after it.
+    for part in filter(Future.done, (generating, *samplings)):
+        part.result()
+    batches = [sampling.result() for sampling in samplings]
+    _demand_times(batches)
+    return Generated(iteration, member, generating.result(), batches)
 
 
 def _demand_times(batches: list[Record]) -> None:
