@@ -140,7 +140,7 @@ def to_text(steps: list[Step]) -> str:
     header = ("stage", "executor", "cores", "core hours", "reads")
     table = "\n".join(columns(header, rows, left=(0, 1, 4)))
     return (
-        f"{table}\n\nAbout {sum(hours):.1f} core hours, of a core of an AMD EPYC, if no network is "
+        f"{table}\n\nAbout {sum(hours):.2f} core hours, of a core of an AMD EPYC, if no network is "
         "good enough before the last iteration; cores that wait are not counted."
     )
 
