@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from hypothesis import settings
 
 from parslflow.store.client import StoreClient
 from parslflow.store.server import StoreServer
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would the drivers of tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example may take is left to pytest-timeout: on a busy machine any takes long at times.
 settings.register_profile("project", deadline=None)

@@ -116,8 +116,8 @@ def _simulate(inputs: SimulateInputs, report: Report, held: IO[str]) -> Record:
         sampled = frozenset().union(*(kept_stamps(path, key) for path in inputs.kept))
     begun = checkpoints.last(inputs.folder, key, sampled)
     text = _rest(inputs, begun)
-    if inputs.kept and all(is_batched(path, key) for path in inputs.kept):
-        # Nobody waits for the tiles any more.
+    wanted = not _is_sampled(inputs, key)
+    if not wanted:
         text = _set(text, "list", "''")
     input_file = inputs.folder / "input.nml"
     with atomic_path(input_file) as temporary:
@@ -127,7 +127,7 @@ def _simulate(inputs: SimulateInputs, report: Report, held: IO[str]) -> Record:
         # What an earlier attempt left may be one file with a version that is kept.
         (inputs.folder / name).unlink(missing_ok=True)
     if inputs.stream is not None:
-        _forget_the_end(inputs)
+        _forget_the_end(inputs, wanted)
         # From now on samplers look for tiles.
         stream = inputs.stream.model_copy(update={"inputs": key})
         stream.save(inputs.folder / STREAM)
@@ -141,7 +141,8 @@ def _simulate(inputs: SimulateInputs, report: Report, held: IO[str]) -> Record:
         try:
             metrics = _run(inputs, input_file, begun, report, held)
         except ParslflowError:
-            _tell_the_sampler(inputs)
+            if not _is_sampled(inputs, key):
+                _tell_the_sampler(inputs)
             raise
         if cached is not None:
             with atomic_path(cached) as temporary:
@@ -364,13 +365,20 @@ def _inference_environment(network: Network) -> dict[str, str]:
     }
 
 
-def _forget_the_end(inputs: SimulateInputs) -> None:
-    """Delete the end marker of an earlier run, whose tiles this one goes on with."""
+def _is_sampled(inputs: SimulateInputs, key: str) -> bool:
+    """Whether all that the model sends is in batches already: nobody waits for it any more."""
+    return bool(inputs.kept) and all(is_batched(path, key) for path in inputs.kept)
+
+
+def _forget_the_end(inputs: SimulateInputs, wanted: bool) -> None:
+    """Delete the end marker of an earlier run, whose tiles this one goes on with if wanted."""
     if inputs.stream is None or inputs.address_file is None:
         return
     keyspace = inputs.stream.keyspace
     with StoreClient.from_address_file(inputs.address_file, keyspace=keyspace) as store:
         store.delete_datasets([f"{inputs.stream.run}_end"])
+        if not wanted:
+            store.drain_list(inputs.stream.list)
 
 
 def _tell_the_sampler(inputs: SimulateInputs) -> None:

@@ -78,7 +78,8 @@ def resumed(killed: RunDir) -> RunDir:
     answer = parslflow("status", killed.root)
     assert "none is at work" in answer.stdout
     begins = answer.stdout.partition("'parslflow resume' begins with ")[2]
-    assert begins.startswith("generate-1, sample-1")
+    # On a busy machine the regressions may not have been done.
+    assert begins.removeprefix("baselines-0, ").startswith("generate-1, sample-1")
     answer = parslflow("resume", killed.root)
     for name in ("spinup-high-15x20", "spinup-high", "base", "prepare", "train-EKE-ResNet-0"):
         assert f"{name}  started" not in answer.stdout
