@@ -20,6 +20,7 @@ from parsl.executors import ThreadPoolExecutor
 from parsl.executors.base import ParslExecutor
 from parsl.executors.status_handling import BlockProviderExecutor
 
+from parslflow import pool
 from parslflow.errors import UsageError
 from parslflow.records import Value
 
@@ -132,6 +133,7 @@ def load(choice: Choice, run_dir: Path) -> Site:
     for executor in site.parsl.executors:
         if isinstance(executor, HighThroughputExecutor):
             executor.interchange_launch_cmd = [sys.executable, "-c", _INTERCHANGE]
+            executor.launch_cmd = executor.launch_cmd.replace(pool.SCRIPT, "parslflow-workers", 1)
     missing = [label for label in EXECUTORS if label not in labels]
     if missing:
         raise UsageError(f"{where}: no executor is labelled '{missing[0]}': add one.")

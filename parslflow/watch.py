@@ -1,7 +1,7 @@
 """Sees to Parsl's executors: interchanges live, blocks start, and idle ones are given back.
 
-Without one interchange tasks of all executors would never end, and a queue that never starts would
-be waited for without a word.
+Where one executor is broken tasks of the others might never end, and a queue that never starts
+would be waited for without a word.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Waiting:
 
 @contextmanager
 def watching(kernel: DataFlowKernel) -> Iterator[None]:
-    """See to the executors during the block: when one's interchange has ended all tasks fail."""
+    """See to the executors during the block: when one is broken all tasks fail."""
     executors = [
         executor
         for executor in kernel.executors.values()
@@ -115,18 +115,22 @@ def _watch(executors: list[HighThroughputExecutor], over: threading.Event) -> No
                     flush=True,
                 )
             process = executor.interchange_proc
-            if executor.bad_state_is_set or process is None:
+            if executor.bad_state_is_set:
+                error = executor.executor_exception or ParslError(f"'{executor.label}' is broken")
+            elif process is None:
                 continue
-            if process.poll() is None:
+            elif process.poll() is None:
                 _give_back(executor)
                 continue
-            error = ParslError(
-                f"the interchange of the executor '{executor.label}' (process {process.pid}) "
-                f"ended with code {process.returncode}"
-            )
-            # Parsl asks it for ever, and meanwhile starts no block of the others either.
+            else:
+                error = ParslError(
+                    f"the interchange of the executor '{executor.label}' (process {process.pid}) "
+                    f"ended with code {process.returncode}"
+                )
+            # Parsl stumbles over one that is broken, and starts no block of the others any more.
             for one in executors:
-                one.set_bad_state_and_fail_all(error)
+                if not one.bad_state_is_set:
+                    one.set_bad_state_and_fail_all(error)
 
 
 def _has_workers(executor: HighThroughputExecutor) -> bool:

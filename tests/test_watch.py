@@ -123,3 +123,51 @@ def test_a_block_without_work_is_given_back_while_another_works(tmp_path: Path) 
     )
     assert answer.returncode == 0, answer.stderr
     assert int(answer.stdout) >= 3
+
+
+HELPLESS = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+import parsl
+from parsl import python_app
+from parslflow import sites
+from parslflow.guard import guarding
+from parslflow.watch import watching
+
+def nap(seconds):
+    import os, time
+    time.sleep(seconds)
+    return os.getppid()
+
+sites.prepare_process()
+site = sites.load(sites.Choice("local"), Path(sys.argv[1]))
+with guarding(), parsl.load(site.parsl) as kernel, watching(kernel):
+    task = python_app(nap, executors=["training"])
+    pool = task(0.0).result(timeout=60)
+    command = ["ps", "-ww", "--ppid", str(pool), "-o", "pid=", "-o", "args="]
+    children = subprocess.check_output(command, text=True).splitlines()
+    # The helper starts before the workers.
+    helper = min(int(line.split()[0]) for line in children if "spawn_main" in line)
+    lasting = task(100.0)
+    os.kill(helper, signal.SIGKILL)
+    began = time.monotonic()
+    try:
+        lasting.result(timeout=60)
+    except Exception as error:
+        print(type(error).__name__)
+    assert time.monotonic() - began < 60
+"""
+
+
+@pytest.mark.timeout(150)
+def test_a_pool_that_has_lost_its_helper_ends(tmp_path: Path) -> None:
+    """By itself it would log an error for ever, and its tasks would never end."""
+    answer = subprocess.run(
+        [sys.executable, "-c", HELPLESS, tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=140,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout in ("BadStateException\n", "ManagerLost\n")

@@ -38,7 +38,7 @@ WHOLE_SECONDS = 300.0
 KINDS = {
     "rank": "phillips",
     "worker": "multiprocessing.spawn",
-    "manager": "process_worker_pool",
+    "manager": "parslflow-workers",
     "interchange": "parsl: HTEX interchange",
     "store": "valkey-server",
     "writer": "parslflow.provenance.writer",
