@@ -27,7 +27,6 @@ from parslflow.rundir import RunDir
 from parslflow.services import store
 from parslflow.sites import EXECUTORS
 from parslflow.sites import Site
-from parslflow.watch import watching
 
 T = TypeVar("T")
 
@@ -71,7 +70,8 @@ def examine(
     token = os.urandom(8).hex()
     (run.root / "token").write_text(token, encoding="utf-8")
     stages = Stages(experiment, site, run, executable, run.root / "cache", Finished(run))
-    with guarding(), parsl.load(site.parsl) as kernel, watching(kernel):
+    # Not watched: of a site of which a part is broken the others are looked at too.
+    with guarding(), parsl.load(site.parsl):
         devices = {"training": site.device, "store": site.device}
         looking = {
             label: at(label, probe.look)(run.root, devices.get(label, "")) for label in EXECUTORS
