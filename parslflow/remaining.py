@@ -71,6 +71,8 @@ class _Steps:
     The names are those that :class:`parslflow.apps.Stages` gives.
     """
 
+    members_at_once = 1
+
     def __init__(
         self, experiment: Experiment, completed: Collection[str], rejected: Mapping[str, str]
     ) -> None:
@@ -125,8 +127,6 @@ class _Steps:
         before: Record,
     ) -> Future[Record]:
         return self._step(f"train-{network}-{rows}-{seed}")
-
-    members_at_once = 1
 
     def stream(
         self, iteration: int, member: int, start: Record, prepared: Record

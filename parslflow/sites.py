@@ -49,15 +49,15 @@ class Site:
     """Threads of one training, and of the sampler's work on a time."""
 
 
+SiteFunction = Callable[..., Site]
+"""Takes the run directory, and options by name whose types are annotated."""
+
 # It has the driver's terminal, where no log that cannot be written is to be told line by line.
 _INTERCHANGE = """
 import logging, runpy, shutil
 logging.raiseExceptions = False
 runpy.run_path(shutil.which("interchange.py"), run_name="__main__")
 """
-
-SiteFunction = Callable[..., Site]
-"""Takes the run directory, and options by name whose types are annotated."""
 
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _WORDS = {int: "whole number", float: "number", bool: "true or false", str: "text"}
@@ -130,13 +130,13 @@ def load(choice: Choice, run_dir: Path) -> Site:
     if not isinstance(site, Site):
         raise UsageError(f"{where}: site() returned {type(site).__name__}: return a Site.")
     labels = {executor.label for executor in site.parsl.executors}
+    missing = [label for label in EXECUTORS if label not in labels]
+    if missing:
+        raise UsageError(f"{where}: no executor is labelled '{missing[0]}': add one.")
     for executor in site.parsl.executors:
         if isinstance(executor, HighThroughputExecutor):
             executor.interchange_launch_cmd = [sys.executable, "-c", _INTERCHANGE]
             executor.launch_cmd = executor.launch_cmd.replace(pool.SCRIPT, "parslflow-workers", 1)
-    missing = [label for label in EXECUTORS if label not in labels]
-    if missing:
-        raise UsageError(f"{where}: no executor is labelled '{missing[0]}': add one.")
     return site
 
 

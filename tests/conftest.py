@@ -54,6 +54,13 @@ def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServ
         yield server
 
 
+@pytest.fixture(scope="session")
+def cluster_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
+    """One real cluster of three shards for the whole session, without a password."""
+    with StoreServer(tmp_path_factory.mktemp("cluster"), shards=3, password=False) as server:
+        yield server
+
+
 @pytest.fixture
 def store(store_server: StoreServer) -> Iterator[StoreClient]:
     """A client of the session's store, which is empty."""

@@ -40,6 +40,19 @@ with guarding(), parsl.load(site.parsl) as kernel, watching(kernel):
 """
 
 
+def told_by(program: str, folder: Path) -> str:
+    """What a program prints that has to end well."""
+    answer = subprocess.run(
+        [sys.executable, "-c", program, folder],
+        capture_output=True,
+        text=True,
+        timeout=140,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
 def test_waiting_is_told_after_one_two_four_and_eight_minutes() -> None:
     waiting = Waiting()
     told = [second for second in range(1000) if waiting.minutes(True, 50.0 + second)]
@@ -58,15 +71,8 @@ def test_waiting_begins_anew_after_work() -> None:
 
 @pytest.mark.timeout(150)
 def test_all_tasks_fail_when_an_interchange_has_died(tmp_path: Path) -> None:
-    answer = subprocess.run(
-        [sys.executable, "-c", PROGRAM, tmp_path],
-        capture_output=True,
-        text=True,
-        timeout=140,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
-    told = answer.stdout.splitlines()
+    said = told_by(PROGRAM, tmp_path)
+    told = said.splitlines()
     assert len(told) == 2
     for sentence in told:
         assert "interchange of the executor 'training' (process" in sentence
@@ -114,15 +120,8 @@ with guarding(), parsl.load(site.parsl) as kernel, watch.watching(kernel):
 
 @pytest.mark.timeout(150)
 def test_a_block_without_work_is_given_back_while_another_works(tmp_path: Path) -> None:
-    answer = subprocess.run(
-        [sys.executable, "-c", ELASTIC, tmp_path],
-        capture_output=True,
-        text=True,
-        timeout=140,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
-    assert int(answer.stdout) >= 3
+    said = told_by(ELASTIC, tmp_path)
+    assert int(said) >= 3
 
 
 HELPLESS = """
@@ -162,12 +161,5 @@ with guarding(), parsl.load(site.parsl) as kernel, watching(kernel):
 @pytest.mark.timeout(150)
 def test_a_pool_that_has_lost_its_helper_ends(tmp_path: Path) -> None:
     """By itself it would log an error for ever, and its tasks would never end."""
-    answer = subprocess.run(
-        [sys.executable, "-c", HELPLESS, tmp_path],
-        capture_output=True,
-        text=True,
-        timeout=140,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
-    assert answer.stdout in ("BadStateException\n", "ManagerLost\n")
+    said = told_by(HELPLESS, tmp_path)
+    assert said in ("BadStateException\n", "ManagerLost\n")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -209,9 +210,12 @@ def kept_stamps(path: Path, stream: str) -> frozenset[str]:
     return _look(path, stream)[0]
 
 
-def is_batched(path: Path, stream: str) -> bool:
-    """Whether all that a sampler had of the simulation with this id is in a batch."""
-    return _look(path, stream)[1]
+def are_batched(paths: Collection[Path], stream: str) -> bool:
+    """Whether all that these samplers had of the simulation with this id is in batches.
+
+    Without samplers nothing is.
+    """
+    return bool(paths) and all(_look(path, stream)[1] for path in paths)
 
 
 def _look(path: Path, stream: str) -> tuple[frozenset[str], bool]:

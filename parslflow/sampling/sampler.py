@@ -21,7 +21,7 @@ from parslflow.sampling.batch import write_batch
 from parslflow.sampling.drain import Drain
 from parslflow.sampling.features import FIELDS
 from parslflow.sampling.kept import Kept
-from parslflow.sampling.kept import is_batched
+from parslflow.sampling.kept import are_batched
 from parslflow.sampling.kept import kept_path
 from parslflow.sampling.kept import open_kept
 from parslflow.sampling.selection import Selection
@@ -80,7 +80,7 @@ def sample(inputs: SampleInputs, report: Report) -> Record:
     about = {"run": stream.run, "stream": stream.inputs, "clusters": clusters.id}
     with open_kept(kept_path(inputs.output), about) as kept:
         # What a simulation that goes on sends again is taken until nobody needs it any more.
-        if not all(is_batched(kept_path(path), stream.inputs) for path in inputs.outputs):
+        if not are_batched([kept_path(path) for path in inputs.outputs], stream.inputs):
             _sample(inputs, clusters, stream, kept, report)
         metrics: dict[str, Value] = {
             "times": kept.times,

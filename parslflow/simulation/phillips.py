@@ -30,7 +30,7 @@ from parslflow.records import Report
 from parslflow.records import Value
 from parslflow.rundir import atomic_path
 from parslflow.rundir import is_full
-from parslflow.sampling.kept import is_batched
+from parslflow.sampling.kept import are_batched
 from parslflow.sampling.kept import kept_stamps
 from parslflow.simulation import checkpoints
 from parslflow.simulation.checkpoints import DAILY
@@ -116,7 +116,8 @@ def _simulate(inputs: SimulateInputs, report: Report, held: IO[str]) -> Record:
         sampled = frozenset().union(*(kept_stamps(path, key) for path in inputs.kept))
     begun = checkpoints.last(inputs.folder, key, sampled)
     text = _rest(inputs, begun)
-    wanted = not _is_sampled(inputs, key)
+    # Where all is in batches already, nobody waits for the tiles any more.
+    wanted = not are_batched(inputs.kept, key)
     if not wanted:
         text = _set(text, "list", "''")
     input_file = inputs.folder / "input.nml"
@@ -141,7 +142,7 @@ def _simulate(inputs: SimulateInputs, report: Report, held: IO[str]) -> Record:
         try:
             metrics = _run(inputs, input_file, begun, report, held)
         except ParslflowError:
-            if not _is_sampled(inputs, key):
+            if not are_batched(inputs.kept, key):
                 _tell_the_sampler(inputs)
             raise
         if cached is not None:
@@ -363,11 +364,6 @@ def _inference_environment(network: Network) -> dict[str, str]:
         "PARSLFLOW_MODELS": str(network.script.parent),
         "PARSLFLOW_LIBTORCH": str(INFERENCE_LIBRARY),
     }
-
-
-def _is_sampled(inputs: SimulateInputs, key: str) -> bool:
-    """Whether all that the model sends is in batches already: nobody waits for it any more."""
-    return bool(inputs.kept) and all(is_batched(path, key) for path in inputs.kept)
 
 
 def _forget_the_end(inputs: SimulateInputs, wanted: bool) -> None:

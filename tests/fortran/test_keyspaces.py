@@ -20,7 +20,6 @@ from redis.crc import key_slot
 
 from parslflow.errors import UsageError
 from parslflow.store.client import StoreClient
-from parslflow.store.server import StoreServer
 from parslflow.store.wire import LONGEST_KEYSPACE
 from parslflow.store.wire import Dataset
 from parslflow.store.wire import Keyspace
@@ -39,12 +38,6 @@ Program = Callable[..., Path]
 
 keyspaces = st.text(string.ascii_letters + string.digits + "._-", min_size=1, max_size=20)
 names = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=9)
-
-
-@pytest.fixture(scope="module")
-def cluster_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
-    with StoreServer(tmp_path_factory.mktemp("shards"), shards=3, password=False) as server:
-        yield server
 
 
 @pytest.fixture(params=["single", "cluster"])

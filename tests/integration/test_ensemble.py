@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from parslflow.provenance import journal as journals
 
 from .test_loop import SMALL
 from .test_loop import processes_that_name
+from .test_restart import ranks
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -45,17 +45,6 @@ LOST = "generate-1-m2"
 def summary(run: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((run / "report" / "summary.json").read_text())
     return content
-
-
-def ranks(folder: Path) -> list[int]:
-    """The processes of the model that run in a folder."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError):
-            there = entry.name.isdigit() and (entry / "cwd").readlink() == folder
-            if there and (entry / "comm").read_text() == "phillips\n":
-                found.append(int(entry.name))
-    return found
 
 
 def spans(run: Path) -> dict[str, tuple[str, str]]:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
@@ -63,6 +64,17 @@ VALUES: dict[str, str | float] = {
 
 def ignore(series: str, /, **values: Value) -> None:
     """A report that nobody reads."""
+
+
+def ranks(folder: Path) -> list[int]:
+    """The processes of the model that run in a folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            there = entry.name.isdigit() and (entry / "cwd").readlink() == folder
+            if there and (entry / "comm").read_text() == "phillips\n":
+                found.append(int(entry.name))
+    return found
 
 
 @dataclass(frozen=True)
@@ -184,9 +196,9 @@ class Pair:
     def kill(self, victim: str) -> None:
         """At once: a stage's process, a rank, or both stages and the store with all it holds."""
         if victim == "rank":
-            while not (ranks := self.ranks()) and not self.done():
+            while not (alive := ranks(self.folder)) and not self.done():
                 time.sleep(0.002)
-            pids = ranks[:1]
+            pids = alive[:1]
         elif victim == "both":
             pids = [process.pid for process in self.processes.values() if process.poll() is None]
         else:
@@ -199,23 +211,11 @@ class Pair:
             for process in self.processes.values():
                 process.wait()
             # Another store would not hear of them any more.
-            while self.ranks():
+            while ranks(self.folder):
                 time.sleep(0.002)
             with self.server.client() as client:
                 client.connection.flushall()
             self.start()
-
-    def ranks(self) -> list[int]:
-        """The processes of the model."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            try:
-                command = (entry / "comm").read_text()
-                if command == "phillips\n" and (entry / "cwd").readlink() == self.folder:
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-        return found
 
     def finish(self) -> None:
         while not self.done():

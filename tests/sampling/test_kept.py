@@ -16,7 +16,7 @@ from parslflow.errors import ParslflowError
 from parslflow.learning.samples import COLUMNS
 from parslflow.learning.samples import Samples
 from parslflow.provenance.events import sha256
-from parslflow.sampling.kept import is_batched
+from parslflow.sampling.kept import are_batched
 from parslflow.sampling.kept import kept_path
 from parslflow.sampling.kept import kept_stamps
 from parslflow.sampling.kept import open_kept
@@ -78,12 +78,12 @@ def test_what_was_whole_when_the_file_was_cut_comes_back(
             assert kept.stamps == set(map(stamp, order))
             assert (kept.times, len(kept), kept.seen) == (len(sizes), sum(sizes), 10 * sum(sizes))
             found = Samples.concatenate(list(kept.in_order()))
-            assert not is_batched(path, "a1b2")
+            assert not are_batched([path], "a1b2")
             batch = Path(folder) / "batch.h5"
             batch.write_text("rows")
             kept.finish(sha256(batch))
         assert_same(found, [part(day, n) for day, n in enumerate(sizes)])
-        assert is_batched(path, "a1b2")
+        assert are_batched([path], "a1b2")
         with open_kept(path, ABOUT) as kept:
             assert (kept.batch, kept.stamps) == (sha256(batch), set(map(stamp, order)))
             assert (kept.times, len(kept), kept.seen) == (len(sizes), sum(sizes), 10 * sum(sizes))

@@ -26,13 +26,6 @@ from parslflow.store.wire import Dataset
 from tests.store.conftest import Scripted
 
 
-@pytest.fixture(scope="module")
-def cluster_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
-    folder = tmp_path_factory.mktemp("cluster")
-    with StoreServer(folder, shards=3, password=False) as server:
-        yield server
-
-
 @pytest.fixture
 def cluster(cluster_server: StoreServer) -> Iterator[StoreClient]:
     with cluster_server.client() as client:

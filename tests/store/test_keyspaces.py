@@ -17,7 +17,6 @@ from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.store.client import StoreClient
 from parslflow.store.errors import MissingKey
-from parslflow.store.server import StoreServer
 from parslflow.store.sharing import Share
 from parslflow.store.wire import Dataset
 from tests.store.conftest import Scripted
@@ -33,12 +32,6 @@ names = st.text("ab.*[\\_é", min_size=1, max_size=6)
 class Twice(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return 2 * x
-
-
-@pytest.fixture(scope="module")
-def cluster_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
-    with StoreServer(tmp_path_factory.mktemp("cluster"), shards=3, password=False) as server:
-        yield server
 
 
 @pytest.fixture(params=["store_server", "cluster_server"])
