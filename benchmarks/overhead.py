@@ -20,11 +20,11 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-import parsl
 from parsl import python_app
 
 from benchmarks.measure import Figure
 from parslflow import driver
+from parslflow import executors
 from parslflow import experiment as experiments
 from parslflow import sites
 from parslflow import stages
@@ -112,7 +112,9 @@ class BareStages(Stages):
         path = self._run.stages / f"{call.name}.json"
         with atomic_path(path) as temporary:
             temporary.write_text(stages.to_text(call), encoding="utf-8")
-        return python_app(run_bare, executors=app.executors)(path)  # type: ignore[attr-defined]
+        [label] = app.executors  # type: ignore[attr-defined]
+        executors.start(self._site, label)
+        return python_app(run_bare, executors=[label])(path)
 
 
 def run_bare(path: Path) -> Record:
@@ -142,7 +144,7 @@ def without(runs: Path) -> None:
             losses[name] = float(record.metrics["test_loss"])
         return workflow.decide(iteration, dict(losses), experiment.loop.test_loss)
 
-    with parsl.load(site.parsl), store(bare, run):
+    with executors.loaded(site), store(bare):
         workflow.run(experiment, bare, evaluate)
 
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from parsl import python_app
 
+from parslflow import executors
 from parslflow import sites
 from parslflow import stages
 from parslflow import workflow
@@ -30,6 +31,7 @@ from parslflow.records import Record
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
 from parslflow.sampling.kept import kept_path
+from parslflow.serving import Serving
 from parslflow.simulation.checkpoints import DAILY
 from parslflow.simulation.checkpoints import RESTART
 from parslflow.simulation.phillips import STREAM
@@ -77,9 +79,10 @@ class Stages(Calls):
     ) -> None:
         super().__init__(experiment, site, run, executable, cache)
         self._finished = finished
+        self._serving: Serving | None = None
 
-    def serve(self) -> Future[Record]:
-        """Start the store, or use the one that runs, until ``store/stop`` appears in the run."""
+    def serve(self) -> Serving:
+        """Start the store, or use the one that runs."""
         settings = self._experiment.store
         inputs = {
             "folder": self._run.store,
@@ -91,7 +94,9 @@ class Stages(Calls):
             "owner_pid": os.getpid(),
             "owner_host": platform.node(),
         }
-        return self._send(serve, self._call("serve", "store", "store", inputs))
+        call = self._call("serve", "store", "store", inputs)
+        self._serving = Serving(self._run, lambda: self._send(serve, call))
+        return self._serving
 
     def try_launch(self) -> Future[Record]:
         """Run High for a day from the jet."""
@@ -289,6 +294,7 @@ class Stages(Calls):
         if all(self._done(call) for call in (generating, *samplings)):
             sampled = [self._once(sample, sampling) for sampling in samplings]
             return self._once(simulate, generating), sampled
+        self._wait_for_store()
         # The samplers wait until this simulation, and no earlier one, says what it sends.
         begin(stream_file)
         # The samplers are there before the tiles come.
@@ -313,6 +319,8 @@ class Stages(Calls):
             # As RedisAI's commands call it.
             "device": "CPU" if self._site.device == "cpu" else "GPU",
         }
+        if not self._in_process:
+            self._wait_for_store()
         name = f"deploy-{version}"
         # Not once: the store of a run that is resumed is a new one.
         return self._send(deploy, self._call("deploy", "deploy", name, inputs, version=version))
@@ -358,6 +366,11 @@ class Stages(Calls):
         }
         return self._once(draw, self._call("draw", "report", "figures", inputs))
 
+    def _wait_for_store(self) -> None:
+        """What needs the store is sent when it can be reached: it may still be in a queue."""
+        if self._serving is not None:
+            self._serving.wait()
+
     def _done(self, call: stages.Call) -> Record | None:
         return self._finished.record(call.name, stages.digest(call))
 
@@ -375,6 +388,8 @@ class Stages(Calls):
         path = self._run.stages / f"{call.name}.json"
         with atomic_path(path) as temporary:
             temporary.write_text(stages.to_text(call), encoding="utf-8")
+        [label] = app.executors  # type: ignore[attr-defined]
+        executors.start(self._site, label)
         return app(path)
 
 

@@ -148,7 +148,8 @@ def _store(stages: Stages, run: RunDir, asking: list[str]) -> Iterator[Finding]:
         f"{run.store / 'server.log'}"
     )
     try:
-        with store(stages, run):
+        with store(stages) as serving:
+            serving.wait()
             for label in asking:
                 future = at(label, probe.reach_store)(run.store / "address.json")
                 problem = _wait(future, 60.0)

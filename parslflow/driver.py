@@ -170,7 +170,7 @@ def _attempt(
         guarding(),
         Progress(run_dir.journal, sys.stdout),
         parsl_at(site, run_dir),
-        store(stages, run_dir),
+        store(stages),
         publisher,
     ):
         rolled_back = finished.rolled_back()

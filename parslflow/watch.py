@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextlib import suppress
@@ -17,6 +18,7 @@ from functools import partial
 from parsl.dataflow.dflow import DataFlowKernel
 from parsl.errors import ParslError
 from parsl.executors import HighThroughputExecutor
+from parsl.executors.base import ParslExecutor
 from parsl.executors.high_throughput.errors import CommandClientBadError
 from parsl.executors.high_throughput.errors import CommandClientTimeoutError
 from parsl.jobs.states import JobState
@@ -59,23 +61,37 @@ class Waiting:
 @contextmanager
 def watching(kernel: DataFlowKernel) -> Iterator[None]:
     """See to the executors during the block: when one is broken all tasks fail."""
-    executors = [
-        executor
-        for executor in kernel.executors.values()
-        if isinstance(executor, HighThroughputExecutor)
-    ]
-    for executor in executors:
-        # Parsl's own thread asks too, and its end is waited for when Parsl is stopped.
-        client = executor.command_client
-        client.run = partial(client.run, timeout_s=ANSWER_SECONDS)  # type: ignore[method-assign]
+    for executor in kernel.executors.values():
+        answer_in_time(executor)
     over = threading.Event()
-    thread = threading.Thread(target=_watch, args=(executors, over), daemon=True)
+    thread = threading.Thread(target=_watch, args=(kernel, over), daemon=True)
     thread.start()
     try:
         yield
     finally:
         over.set()
         thread.join()
+
+
+def answer_in_time(executor: ParslExecutor) -> None:
+    """Have Parsl's own thread, whose end is waited for when Parsl is stopped, ask in vain."""
+    if isinstance(executor, HighThroughputExecutor):
+        client = executor.command_client
+        client.run = partial(client.run, timeout_s=ANSWER_SECONDS)  # type: ignore[method-assign]
+
+
+def fail_all(kernel: DataFlowKernel, error: Exception) -> None:
+    """Fail all tasks of all executors; no block is started any more."""
+    # Parsl stumbles over one that is broken, and starts no block of the others any more.
+    for executor in _pools(kernel):
+        if not executor.bad_state_is_set:
+            executor.set_bad_state_and_fail_all(error)
+
+
+def _pools(kernel: DataFlowKernel) -> list[HighThroughputExecutor]:
+    """The executors that have blocks, so far: more may be added."""
+    executors = list(kernel.executors.values())
+    return [one for one in executors if isinstance(one, HighThroughputExecutor)]
 
 
 def _give_back(executor: HighThroughputExecutor) -> None:
@@ -96,10 +112,10 @@ def _give_back(executor: HighThroughputExecutor) -> None:
             executor.scale_in_facade(blocks - tasks, max_idletime=IDLE_SECONDS)
 
 
-def _watch(executors: list[HighThroughputExecutor], over: threading.Event) -> None:
-    idle = {executor.label: Waiting() for executor in executors}
+def _watch(kernel: DataFlowKernel, over: threading.Event) -> None:
+    idle: defaultdict[str, Waiting] = defaultdict(Waiting)
     while not over.wait(PERIOD_SECONDS):
-        for executor in executors:
+        for executor in _pools(kernel):
             blocks = executor.status_facade.values()
             waits = executor.outstanding() > 0 and not any(
                 block.state is JobState.RUNNING for block in blocks
@@ -127,10 +143,7 @@ def _watch(executors: list[HighThroughputExecutor], over: threading.Event) -> No
                     f"the interchange of the executor '{executor.label}' (process {process.pid}) "
                     f"ended with code {process.returncode}"
                 )
-            # Parsl stumbles over one that is broken, and starts no block of the others any more.
-            for one in executors:
-                if not one.bad_state_is_set:
-                    one.set_bad_state_and_fail_all(error)
+            fail_all(kernel, error)
 
 
 def _has_workers(executor: HighThroughputExecutor) -> bool:

@@ -36,7 +36,7 @@ class Publisher:
 
     Args:
         journal: the folder of the run's events.
-        address_file: the file that the store published its address in.
+        address_file: the file that the store publishes its address in; it is waited for.
     """
 
     def __init__(self, journal: Path, address_file: Path) -> None:
@@ -60,6 +60,9 @@ class Publisher:
         self._thread.join()
 
     def _follow(self) -> None:
+        while not self._address_file.is_file():
+            if self._stop.wait(POLL_SECONDS):
+                return
         try:
             client = StoreClient.from_address_file(self._address_file)
         except ParslflowError:
