@@ -28,12 +28,12 @@ def record(run: RunDir, experiment_file: Path, choice: Choice) -> None:
     software = {
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "packages": {
-            distribution.name: distribution.version
-            for distribution in sorted(
-                importlib.metadata.distributions(), key=lambda one: one.name.lower()
+        "packages": dict(
+            sorted(
+                map(_name_and_version, importlib.metadata.distributions()),
+                key=lambda one: one[0].lower(),
             )
-        },
+        ),
     }
     name = choice.name
     content = {
@@ -70,6 +70,12 @@ def read(run: RunDir) -> dict[str, Any]:
 def site(content: dict[str, Any]) -> Choice:
     """Where a run was, from what `read` gave."""
     return Choice(str(content["site"]), dict(content.get("site_options", {})))
+
+
+def _name_and_version(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
+    # The file is read anew whenever it is asked.
+    metadata = distribution.metadata
+    return metadata["Name"], metadata["Version"]
 
 
 def _commit(folder: Path) -> str:

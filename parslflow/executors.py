@@ -12,6 +12,8 @@ from copy import copy
 
 import parsl
 from parsl.dataflow.dflow import DataFlowKernel
+from parsl.executors import HighThroughputExecutor
+from parsl.executors.base import ParslExecutor
 
 from parslflow import sites
 from parslflow.sites import Site
@@ -25,7 +27,7 @@ _ALONE = ("simulation", "store")
 def loaded(site: Site) -> Iterator[DataFlowKernel]:
     """Parsl with the site's configuration, and so far the executor of the simulations alone."""
     config = copy(site.parsl)
-    config._executors = (sites.executor(site, "simulation"),)
+    config._executors = (_eager(sites.executor(site, "simulation")),)
     with parsl.load(config) as kernel:
         yield kernel
 
@@ -37,6 +39,21 @@ def start(site: Site, label: str) -> None:
     missing = [sites.executor(site, one) for one in labels if one not in kernel.executors]
     if not missing:
         return
-    kernel.add_executors(missing)
+    kernel.add_executors([_eager(executor) for executor in missing])
     for executor in missing:
         answer_in_time(executor)
+
+
+def _eager(executor: ParslExecutor) -> ParslExecutor:
+    """The executor, which asks for its first blocks when it starts: Parsl looks a second later."""
+    if not isinstance(executor, HighThroughputExecutor) or executor.provider is None:
+        return executor
+    blocks, executor.provider.init_blocks = executor.provider.init_blocks, 0
+    initialise = executor.initialize_scaling
+
+    def initialise_and_begin() -> None:
+        initialise()  # type: ignore[no-untyped-call]
+        executor.scale_out_facade(blocks)
+
+    executor.initialize_scaling = initialise_and_begin  # type: ignore[method-assign]
+    return executor
