@@ -36,7 +36,7 @@ from parslflow.records import Record
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
 from parslflow.services import store
-from parslflow.simulation.phillips import find_executable
+from parslflow.simulation.settings import find_executable
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "configs" / "experiments" / "demo.toml"
@@ -119,7 +119,7 @@ class BareStages(Stages):
 
 def run_bare(path: Path) -> Record:
     """Run a stage as `stages.run` does, but for its events."""
-    _, function, inputs = stages.load(path)
+    function, inputs = stages.load(path, stages.read(path))
     return function(inputs, ignore)
 
 

@@ -30,12 +30,11 @@ from parslflow.members import Generated
 from parslflow.records import Record
 from parslflow.rundir import RunDir
 from parslflow.rundir import atomic_path
-from parslflow.sampling.kept import kept_path
 from parslflow.serving import Serving
-from parslflow.simulation.checkpoints import DAILY
-from parslflow.simulation.checkpoints import RESTART
-from parslflow.simulation.phillips import STREAM
-from parslflow.simulation.phillips import Network
+from parslflow.simulation.settings import DAILY
+from parslflow.simulation.settings import RESTART
+from parslflow.simulation.settings import STREAM
+from parslflow.simulation.settings import Network
 from parslflow.sites import Site
 from parslflow.store.stream import Stream
 from parslflow.store.stream import begin
@@ -266,7 +265,7 @@ class Stages(Calls):
             restart=file_of(start, RESTART),
             daily=True,
             stream=Stream(list=f"{name}-tiles", run=name, keyspace=keyspace),
-            kept=tuple(map(kept_path, batches)),
+            batches=tuple(batches),
             iteration=iteration,
             member=member,
         )

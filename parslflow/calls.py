@@ -13,10 +13,10 @@ from parslflow.records import Inputs
 from parslflow.records import Record
 from parslflow.records import Value
 from parslflow.rundir import RunDir
-from parslflow.simulation.checkpoints import DAILY
-from parslflow.simulation.phillips import Network
-from parslflow.simulation.phillips import SimulateInputs
-from parslflow.simulation.phillips import namelist
+from parslflow.simulation.settings import DAILY
+from parslflow.simulation.settings import Network
+from parslflow.simulation.settings import SimulateInputs
+from parslflow.simulation.settings import namelist
 from parslflow.sites import Site
 from parslflow.store.stream import Stream
 
@@ -59,7 +59,7 @@ class Calls:
         daily: bool = False,
         meke: str = "none",
         stream: Stream | None = None,
-        kept: tuple[Path, ...] = (),
+        batches: tuple[Path, ...] = (),
         network: Network | None = None,
         cache: Path | None = None,
         **properties: Value,
@@ -94,7 +94,7 @@ class Calls:
             restart=restart,
             address_file=self._address if stream or (network and not network.in_process) else None,
             stream=stream,
-            kept=kept,
+            batches=batches,
             network=network,
             cache=cache,
         )

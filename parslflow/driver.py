@@ -39,7 +39,7 @@ from parslflow.rundir import full_disk_said
 from parslflow.services import StoreLostError
 from parslflow.services import parsl_at
 from parslflow.services import store
-from parslflow.simulation.phillips import find_executable
+from parslflow.simulation.settings import find_executable
 from parslflow.sites import Choice
 from parslflow.sites import Site
 

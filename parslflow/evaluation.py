@@ -11,7 +11,6 @@ from parslflow.errors import ParslflowError
 from parslflow.experiment import Experiment
 from parslflow.finished import Finished
 from parslflow.provenance import events
-from parslflow.provenance import queries
 from parslflow.provenance.events import Content
 from parslflow.provenance.writer import Writer
 from parslflow.records import Record
@@ -96,6 +95,9 @@ class Evaluation:
         return decision
 
     def _losses(self) -> dict[str, float]:
+        # Here, since importing CMF's library would keep the first simulation waiting.
+        from parslflow.provenance import queries
+
         if not self.problem:
             try:
                 self._writer.flush(FLUSH_SECONDS)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from parslflow import workflow
 from parslflow.experiment import Experiment
-from parslflow.learning.baselines import BASELINES
+from parslflow.learning.settings import BASELINES
 from parslflow.provenance import journal as journals
 from parslflow.records import Record
 from parslflow.report.comparison import ZonalRow

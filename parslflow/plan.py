@@ -19,9 +19,9 @@ from parslflow.records import Record
 from parslflow.report.tables import NONE
 from parslflow.report.tables import columns
 from parslflow.rundir import RunDir
-from parslflow.simulation.checkpoints import DAILY
-from parslflow.simulation.checkpoints import RESTART
-from parslflow.simulation.phillips import STREAM
+from parslflow.simulation.settings import DAILY
+from parslflow.simulation.settings import RESTART
+from parslflow.simulation.settings import STREAM
 from parslflow.sites import Site
 
 DAY = 86400.0

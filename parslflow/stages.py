@@ -73,26 +73,36 @@ def digest(call: Call) -> str:
     return hashlib.sha256(to_text(call).encode()).hexdigest()
 
 
-def load(path: Path) -> tuple[Call, Stage, Inputs]:
-    """The stage that the file at ``path`` describes: the call, its function, its checked inputs.
+def read(path: Path) -> Call:
+    """The call in a stage's file.
 
     Raises:
-        UsageError: the file is not a stage's, or an input is wrong.
+        UsageError: the file is not a stage's.
     """
     try:
         call = Call.model_validate_json(path.read_text(encoding="utf-8"))
-        module_name, function, inputs_name = STAGES[call.stage]
-        module = importlib.import_module(module_name)
-        inputs_class: type[Inputs] = getattr(module, inputs_name)
-        return call, getattr(module, function), inputs_class.model_validate(call.inputs)
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error}): give a file of RUN/stages.") from None
-    except KeyError as error:
-        raise UsageError(f"{path}: there is no stage {error}: give a file of RUN/stages.") from None
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in problem["loc"])
-        raise UsageError(f"{path}: '{key}': {problem['msg']}: mend the file.") from None
+        raise _wrong(path, error) from None
+    if call.stage not in STAGES:
+        raise UsageError(f"{path}: there is no stage '{call.stage}': give a file of RUN/stages.")
+    return call
+
+
+def load(path: Path, call: Call) -> tuple[Stage, Inputs]:
+    """The function of a call, and its checked inputs.
+
+    Raises:
+        UsageError: an input is wrong.
+    """
+    module_name, function, inputs_name = STAGES[call.stage]
+    module = importlib.import_module(module_name)
+    inputs_class: type[Inputs] = getattr(module, inputs_name)
+    try:
+        return getattr(module, function), inputs_class.model_validate(call.inputs)
+    except ValidationError as error:
+        raise _wrong(path, error) from None
 
 
 def run(path: Path) -> Record:
@@ -102,7 +112,7 @@ def run(path: Path) -> Record:
         UsageError: the file is not a stage's, or an input is wrong.
         ParslflowError: the stage failed.
     """
-    call, stage, inputs = load(path)
+    call = read(path)
     with (
         events.execution(
             call.journal,
@@ -117,6 +127,8 @@ def run(path: Path) -> Record:
         def report(series: str, /, **values: Value) -> None:
             execution.metric(series, values)
 
+        # Here, since what some modules import takes seconds.
+        stage, inputs = load(path, call)
         record = stage(inputs, report)
         for artifact in record.read:
             execution.used(artifact.path, kind=artifact.kind, properties=artifact.properties)
@@ -124,3 +136,9 @@ def run(path: Path) -> Record:
             execution.produced(artifact.path, kind=artifact.kind, properties=artifact.properties)
         execution.result(record.metrics)
     return record
+
+
+def _wrong(path: Path, error: ValidationError) -> UsageError:
+    problem = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    return UsageError(f"{path}: '{key}': {problem['msg']}: mend the file.")

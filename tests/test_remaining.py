@@ -18,9 +18,9 @@ from parslflow.records import Artifact
 from parslflow.records import Record
 from parslflow.remaining import remaining
 from parslflow.rundir import RunDir
-from parslflow.simulation.phillips import DAILY
-from parslflow.simulation.phillips import RESTART
-from parslflow.simulation.phillips import STREAM
+from parslflow.simulation.settings import DAILY
+from parslflow.simulation.settings import RESTART
+from parslflow.simulation.settings import STREAM
 
 DEMO = Path(__file__).resolve().parents[1] / "configs" / "experiments" / "demo.toml"
 NETWORKS = ("EKE-ResNet", "EKE-Bottleneck")

@@ -73,3 +73,6 @@ def test_a_wrong_file_is_named(tmp_path: Path) -> None:
         stages.run(tmp_path / "none.json")
     with pytest.raises(UsageError, match="'colour'"):
         stages.run(call_file(tmp_path, "true", colour="red"))
+    # An execution began, and failed.
+    (journal,) = (tmp_path / "journal").iterdir()
+    assert "'colour'" in read_file(journal)[-1]["error"]

@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
 
 
 def _record(options: argparse.Namespace) -> None:
-    from parslflow.provenance.database import logged
+    from parslflow.provenance.progress import logged
     from parslflow.provenance.writer import Writer
     from parslflow.rundir import RunDir
 

@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeInt
 
 from parslflow.learning.assemble import read_with_clusters
+from parslflow.learning.settings import BASELINES
 from parslflow.records import Artifact
 from parslflow.records import Inputs
 from parslflow.records import Record
 from parslflow.records import Report
 from parslflow.records import Value
-
-BASELINES = ("constant", "linear", "boosted_trees")
-"""Names of the regressions; the trees are those of scikit-learn's histograms."""
 
 PARTS = ("train", "validation", "test")
 """The parts of the training set that each has a loss on."""

@@ -14,6 +14,9 @@ from pydantic import PositiveInt
 
 from parslflow.records import Inputs
 
+BASELINES = ("constant", "linear", "boosted_trees")
+"""Names of the regressions; the trees are those of scikit-learn's histograms."""
+
 NetworkName = Literal["EKE-ResNet", "EKE-Bottleneck"]
 
 

@@ -8,7 +8,6 @@ runs.
 from __future__ import annotations
 
 import getpass
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,8 @@ from parslflow.provenance import settings
 from parslflow.provenance.mlmd import MetadataStore
 from parslflow.provenance.mlmd import StatusError
 from parslflow.provenance.mlmd import records as mlmd
+from parslflow.provenance.progress import logged
+from parslflow.provenance.progress import state_file
 from parslflow.provenance.settings import ProvenanceSettings
 from parslflow.rundir import RunDir
 
@@ -120,21 +121,6 @@ def connect(run: RunDir, chosen: ProvenanceSettings) -> MetadataStore:
         else "does the server run, and may this user enter and make the database?"
     )
     raise ParslflowError(f"{_place(run, chosen)} cannot be opened ({said}): {cure}")
-
-
-def state_file(run: RunDir) -> Path:
-    """Where the writer keeps what it has done."""
-    return run.provenance.parent / "state.json"
-
-
-def logged(run: RunDir) -> dict[str, int | None]:
-    """The id in CMF of every execution that was dealt with, None if it could not be read."""
-    try:
-        text = state_file(run).read_text()
-    except FileNotFoundError:
-        return {}
-    executions: dict[str, int | None] = json.loads(text)["executions"]
-    return executions
 
 
 def _place(run: RunDir, chosen: ProvenanceSettings) -> str:

@@ -11,16 +11,17 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import Self
-
-from redis.exceptions import RedisError
 
 from parslflow.errors import ParslflowError
 from parslflow.provenance.journal import Follower
 from parslflow.provenance.schema import Event
 from parslflow.provenance.schema import parser
-from parslflow.store.client import StoreClient
+
+if TYPE_CHECKING:
+    from parslflow.store.client import StoreClient
 
 KEY = "parslflow.events"
 LONGEST = 100_000
@@ -63,6 +64,9 @@ class Publisher:
         while not self._address_file.is_file():
             if self._stop.wait(POLL_SECONDS):
                 return
+        # Here, since importing Redis's client would keep the first simulation waiting.
+        from parslflow.store.client import StoreClient
+
         try:
             client = StoreClient.from_address_file(self._address_file)
         except ParslflowError:
@@ -73,6 +77,8 @@ class Publisher:
             self._publish(store)
 
     def _publish(self, store: StoreClient) -> None:
+        from redis.exceptions import RedisError
+
         self._pending += [line for _, line in self._follower.new_lines()]
         while self._pending:
             # All of it or nothing: one that is refused comes again, in its place.

@@ -24,12 +24,11 @@ from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.provenance import repository
 from parslflow.provenance import settings
-from parslflow.provenance.database import connect
-from parslflow.provenance.database import logged
-from parslflow.provenance.database import state_file
 from parslflow.provenance.journal import files
 from parslflow.provenance.journal import has_ended
 from parslflow.provenance.journal import read_execution
+from parslflow.provenance.progress import logged
+from parslflow.provenance.progress import state_file
 from parslflow.provenance.schema import Event
 from parslflow.provenance.settings import ProvenanceSettings
 from parslflow.rundir import RunDir
@@ -150,6 +149,7 @@ def _follow(run: RunDir, chosen: ProvenanceSettings) -> None:
     repository.enter(run.provenance, chosen)
     from parslflow.provenance.cmf import FAILURES
     from parslflow.provenance.cmf import Cmf
+    from parslflow.provenance.database import connect
     from parslflow.provenance.versions import Versions
 
     versions = Versions(run)

@@ -205,17 +205,17 @@ def open_kept(path: Path, about: Mapping[str, str]) -> Iterator[Kept]:
         yield Kept(path, file, head, parts)
 
 
-def kept_stamps(path: Path, stream: str) -> frozenset[str]:
+def kept_stamps(batch: Path, stream: str) -> frozenset[str]:
     """The times that a sampler, which may be at work, has of the simulation with this id."""
-    return _look(path, stream)[0]
+    return _look(kept_path(batch), stream)[0]
 
 
-def are_batched(paths: Collection[Path], stream: str) -> bool:
-    """Whether all that these samplers had of the simulation with this id is in batches.
+def are_batched(batches: Collection[Path], stream: str) -> bool:
+    """Whether all that the samplers had of the simulation with this id is in these batches.
 
     Without samplers nothing is.
     """
-    return bool(paths) and all(_look(path, stream)[1] for path in paths)
+    return bool(batches) and all(_look(kept_path(batch), stream)[1] for batch in batches)
 
 
 def _look(path: Path, stream: str) -> tuple[frozenset[str], bool]:

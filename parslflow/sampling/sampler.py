@@ -80,7 +80,7 @@ def sample(inputs: SampleInputs, report: Report) -> Record:
     about = {"run": stream.run, "stream": stream.inputs, "clusters": clusters.id}
     with open_kept(kept_path(inputs.output), about) as kept:
         # What a simulation that goes on sends again is taken until nobody needs it any more.
-        if not are_batched([kept_path(path) for path in inputs.outputs], stream.inputs):
+        if not are_batched(inputs.outputs, stream.inputs):
             _sample(inputs, clusters, stream, kept, report)
         metrics: dict[str, Value] = {
             "times": kept.times,

@@ -23,9 +23,7 @@ from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.rundir import atomic_path
 from parslflow.rundir import lock
-
-RESTART = "restart.nc"
-DAILY = "daily.nc"
+from parslflow.simulation.settings import DAILY
 
 WENT_ON_FROM = "went_on_from.nc"
 """What the restart that a run went on from is called when the run has ended."""

@@ -14,17 +14,12 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from string import Template
 from typing import IO
-
-from pydantic import Field
-from pydantic import PositiveInt
 
 from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.provenance import events
 from parslflow.records import Artifact
-from parslflow.records import Inputs
 from parslflow.records import Record
 from parslflow.records import Report
 from parslflow.records import Value
@@ -33,12 +28,14 @@ from parslflow.rundir import is_full
 from parslflow.sampling.kept import are_batched
 from parslflow.sampling.kept import kept_stamps
 from parslflow.simulation import checkpoints
-from parslflow.simulation.checkpoints import DAILY
-from parslflow.simulation.checkpoints import RESTART
 from parslflow.simulation.checkpoints import Checkpoint
+from parslflow.simulation.settings import DAILY
+from parslflow.simulation.settings import RESTART
+from parslflow.simulation.settings import STREAM
+from parslflow.simulation.settings import Network
+from parslflow.simulation.settings import SimulateInputs
 from parslflow.store.address import Address
 from parslflow.store.client import StoreClient
-from parslflow.store.stream import Stream
 from parslflow.store.stream import given_up
 from parslflow.store.wire import Dataset
 from parslflow.tether import tethered
@@ -46,51 +43,10 @@ from parslflow.tether import tethered
 INFERENCE_LIBRARY = Path(sys.prefix) / "lib" / "libparslflow_inference.so"
 """What runs models in the simulation's process, as ``make build`` installs it."""
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "configs" / "inputs" / "phillips.nml"
-
-STREAM = "stream.json"
-
 WATCH_SECONDS = 0.5
 """How often a model looks whether its stream is given up."""
 
 _DAY = re.compile(r"^day\s+(\S+) of (\S+)((?: \S+=\S+)*)\s*$")
-
-
-class Network(Inputs):
-    """The deployed model that the simulation asks at every step."""
-
-    key: str
-    """Its key in the store; in the process, what its file is called before ``.script.pt``."""
-    script: Path
-    """The TorchScript file that was deployed."""
-    in_process: bool = False
-    """Each rank runs the script itself, and no store is asked."""
-
-
-class SimulateInputs(Inputs):
-    """One run of the Phillips model."""
-
-    folder: Path
-    """Where it runs; made if it is not there."""
-    namelist: str
-    """The whole text of its input file."""
-    executable: Path
-    launch: tuple[str, ...]
-    """The MPI launch command; ``{ranks}`` stands for the number of ranks."""
-    ranks: PositiveInt
-    environment: dict[str, str] = Field(default_factory=dict)
-    restart: Path | None = None
-    """The state that the run starts from, for the record; the namelist names it too."""
-    address_file: Path | None = None
-    """The address of the store, if one is used, as its server publishes it."""
-    stream: Stream | None = None
-    """Where the tiles of each day go."""
-    kept: tuple[Path, ...] = ()
-    """Where samplers keep what they have of the tiles: others are sent again."""
-    network: Network | None = None
-    cache: Path | None = None
-    """A folder in which the final state is kept by content of input and program, and looked for
-    first."""
 
 
 def simulate(inputs: SimulateInputs, report: Report) -> Record:
@@ -113,11 +69,11 @@ def _simulate(inputs: SimulateInputs, report: Report, held: IO[str]) -> Record:
     key = _key(inputs)
     sampled = None
     if inputs.stream is not None:
-        sampled = frozenset().union(*(kept_stamps(path, key) for path in inputs.kept))
+        sampled = frozenset().union(*(kept_stamps(batch, key) for batch in inputs.batches))
     begun = checkpoints.last(inputs.folder, key, sampled)
     text = _rest(inputs, begun)
     # Where all is in batches already, nobody waits for the tiles any more.
-    wanted = not are_batched(inputs.kept, key)
+    wanted = not are_batched(inputs.batches, key)
     if not wanted:
         text = _set(text, "list", "''")
     input_file = inputs.folder / "input.nml"
@@ -142,7 +98,7 @@ def _simulate(inputs: SimulateInputs, report: Report, held: IO[str]) -> Record:
         try:
             metrics = _run(inputs, input_file, begun, report, held)
         except ParslflowError:
-            if not are_batched(inputs.kept, key):
+            if not are_batched(inputs.batches, key):
                 _tell_the_sampler(inputs)
             raise
         if cached is not None:
@@ -163,31 +119,6 @@ def _simulate(inputs: SimulateInputs, report: Report, held: IO[str]) -> Record:
         wrote=tuple(Artifact(path, "dataset") for path in outputs if path.is_file()),
         metrics=metrics,
     )
-
-
-def namelist(**values: str | float) -> str:
-    """The text of the model's input file, from the template ``configs/inputs/phillips.nml``."""
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        {key: value if isinstance(value, str) else repr(value) for key, value in values.items()}
-    )
-
-
-def find_executable(name: str, beside: Path) -> Path:
-    """The simulation program ``name``: a path, or a name in the folder ``beside`` or on PATH.
-
-    Raises:
-        UsageError: it is not there or cannot be executed.
-    """
-    if os.sep in name:
-        found = name if os.access(name, os.X_OK) and Path(name).is_file() else None
-    else:
-        found = shutil.which(name, path=f"{beside}{os.pathsep}{os.environ.get('PATH', '')}")
-    if found is None:
-        raise UsageError(
-            f"executable = '{name}': there is no such program; build it with 'make build' or "
-            "give its path."
-        )
-    return Path(found).resolve()
 
 
 def _rest(inputs: SimulateInputs, begun: Checkpoint | None) -> str:

@@ -26,10 +26,11 @@ from parslflow.learning.prepare import prepare
 from parslflow.learning.samples import read_samples
 from parslflow.provenance import journal as journals
 from parslflow.records import Value
-from parslflow.sampling.kept import kept_path
 from parslflow.simulation import phillips
 from parslflow.simulation.checkpoints import WENT_ON_FROM
-from parslflow.simulation.phillips import SimulateInputs
+from parslflow.simulation.settings import SimulateInputs
+from parslflow.simulation.settings import find_executable
+from parslflow.simulation.settings import namelist
 from parslflow.store.server import StoreServer
 from parslflow.store.stream import Stream
 from tests.conftest import present
@@ -104,15 +105,15 @@ class Pair:
         self._write(
             "simulate",
             folder=self.folder,
-            namelist=phillips.namelist(**values),
-            executable=phillips.find_executable("phillips", beside=Path(sys.prefix) / "bin"),
+            namelist=namelist(**values),
+            executable=find_executable("phillips", beside=Path(sys.prefix) / "bin"),
             launch=("mpiexec", "-n", "{ranks}"),
             ranks=RANKS,
             environment=self.base.environment,
             restart=self.base.restart,
             address_file=self.server.address_file,
             stream=Stream(list="tiles", run="high-1"),
-            kept=(kept_path(self.batch),),
+            batches=(self.batch,),
         )
         self._write(
             "sample",
@@ -244,8 +245,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
     changes = {"days": 12.0, "restart_interval": 0.0, "stream_list": "", "stream_run": ""}
     inputs = SimulateInputs(
         folder=root,
-        namelist=phillips.namelist(**(VALUES | changes)),
-        executable=phillips.find_executable("phillips", beside=Path(sys.prefix) / "bin"),
+        namelist=namelist(**(VALUES | changes)),
+        executable=find_executable("phillips", beside=Path(sys.prefix) / "bin"),
         launch=("mpiexec", "-n", "{ranks}"),
         ranks=RANKS,
         environment=environment,

@@ -63,7 +63,8 @@ def test_what_was_whole_when_the_file_was_cut_comes_back(
 ) -> None:
     order = data.draw(st.permutations(range(len(sizes))))
     with TemporaryDirectory() as folder:
-        path = kept_path(Path(folder) / "batch.h5")
+        batch = Path(folder) / "batch.h5"
+        path = kept_path(batch)
         ends = []
         for day in order:
             keep(path, [day], sizes)
@@ -71,42 +72,41 @@ def test_what_was_whole_when_the_file_was_cut_comes_back(
         cut = data.draw(st.integers(0, ends[-1]))
         path.write_bytes(path.read_bytes()[:cut])
         there = [day for day, end in zip(order, ends, strict=True) if end <= cut]
-        assert kept_stamps(path, "a1b2") == set(map(stamp, there))
+        assert kept_stamps(batch, "a1b2") == set(map(stamp, there))
         keep(path, [day for day in order if day not in there], sizes)
 
         with open_kept(path, ABOUT) as kept:
             assert kept.stamps == set(map(stamp, order))
             assert (kept.times, len(kept), kept.seen) == (len(sizes), sum(sizes), 10 * sum(sizes))
             found = Samples.concatenate(list(kept.in_order()))
-            assert not are_batched([path], "a1b2")
-            batch = Path(folder) / "batch.h5"
+            assert not are_batched([batch], "a1b2")
             batch.write_text("rows")
             kept.finish(sha256(batch))
         assert_same(found, [part(day, n) for day, n in enumerate(sizes)])
-        assert are_batched([path], "a1b2")
+        assert are_batched([batch], "a1b2")
         with open_kept(path, ABOUT) as kept:
             assert (kept.batch, kept.stamps) == (sha256(batch), set(map(stamp, order)))
             assert (kept.times, len(kept), kept.seen) == (len(sizes), sum(sizes), 10 * sum(sizes))
         batch.unlink()
-        assert not kept_stamps(path, "a1b2")
+        assert not kept_stamps(batch, "a1b2")
         with open_kept(path, ABOUT) as kept:
             assert (kept.batch, kept.times, len(kept)) == ("", 0, 0)
 
 
 def test_damage_ends_what_is_taken(tmp_path: Path) -> None:
-    path = tmp_path / "kept"
+    path = kept_path(tmp_path / "batch.h5")
     keep(path, [0, 1, 2], [5, 5, 5])
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    assert kept_stamps(path, "a1b2") == {stamp(0)}
+    assert kept_stamps(tmp_path / "batch.h5", "a1b2") == {stamp(0)}
 
 
 @pytest.mark.parametrize("change", [{"stream": "e5f6"}, {"clusters": "e5f6"}, {"run": "low"}])
 def test_what_was_kept_of_anything_else_is_thrown_away(
     tmp_path: Path, change: dict[str, str]
 ) -> None:
-    path = tmp_path / "kept"
+    path = kept_path(tmp_path / "batch.h5")
     keep(path, [0], [5])
     with open_kept(path, ABOUT | change) as kept:
         assert kept.times == 0
@@ -116,12 +116,12 @@ def test_what_was_kept_of_anything_else_is_thrown_away(
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"{", b"no JSON\n", b"\x00\xff"])
 def test_what_is_no_such_file_holds_nothing(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "kept"
-    assert kept_stamps(path, "a1b2") == set()
+    path = kept_path(tmp_path / "batch.h5")
+    assert kept_stamps(tmp_path / "batch.h5", "a1b2") == set()
     path.write_bytes(content)
-    assert kept_stamps(path, "a1b2") == set()
+    assert kept_stamps(tmp_path / "batch.h5", "a1b2") == set()
     keep(path, [0], [5])
-    assert kept_stamps(path, "a1b2") == {stamp(0)}
+    assert kept_stamps(tmp_path / "batch.h5", "a1b2") == {stamp(0)}
 
 
 def test_two_samplers_do_not_write_the_same_file(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_two_samplers_do_not_write_the_same_file(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_written_is_told_and_cut_off(tmp_path: Path) -> None:
-    path = tmp_path / "kept"
+    path = kept_path(tmp_path / "batch.h5")
     keep(path, [0], [5])
     size = path.stat().st_size
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -142,4 +142,4 @@ def test_what_cannot_be_written_is_told_and_cut_off(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.stat().st_size == size + 100
     keep(path, [1], [0, 5])
-    assert kept_stamps(path, "a1b2") == {stamp(0), stamp(1)}
+    assert kept_stamps(tmp_path / "batch.h5", "a1b2") == {stamp(0), stamp(1)}

@@ -20,6 +20,9 @@ from parslflow.simulation import interpolation
 from parslflow.simulation import phillips
 from parslflow.simulation.interpolation import InterpolateInputs
 from parslflow.simulation.restarts import State
+from parslflow.simulation.settings import SimulateInputs
+from parslflow.simulation.settings import find_executable
+from parslflow.simulation.settings import namelist
 
 factors = st.integers(2, 5)
 
@@ -151,10 +154,10 @@ VALUES: dict[str, str | float] = {
 
 def run(folder: Path, environment: dict[str, str], **changes: str | float) -> dict[str, Value]:
     """The last day of a run of the model."""
-    inputs = phillips.SimulateInputs(
+    inputs = SimulateInputs(
         folder=folder,
-        namelist=phillips.namelist(**(VALUES | changes)),
-        executable=phillips.find_executable("phillips", beside=Path(sys.prefix) / "bin"),
+        namelist=namelist(**(VALUES | changes)),
+        executable=find_executable("phillips", beside=Path(sys.prefix) / "bin"),
         launch=("mpiexec", "-n", "{ranks}"),
         ranks=2,
         environment=environment,

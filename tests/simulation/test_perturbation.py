@@ -14,6 +14,7 @@ from parslflow.simulation import phillips
 from parslflow.simulation.perturbation import PerturbInputs
 from parslflow.simulation.perturbation import noise
 from parslflow.simulation.perturbation import perturb
+from parslflow.simulation.settings import namelist
 
 from .test_phillips import VALUES
 from .test_phillips import ignore
@@ -63,7 +64,7 @@ def test_the_model_goes_on_from_a_state_with_noise(tmp_path: Path, mpi: dict[str
         np.testing.assert_allclose(changes[0], changes[1], atol=1e-15)
     days = {}
     for name, start in (("calm", restart), ("noise", noisy)):
-        text = phillips.namelist(**(VALUES | {"restart": str(start)}))
+        text = namelist(**(VALUES | {"restart": str(start)}))
         answer = phillips.simulate(
             inputs(tmp_path, name, mpi, namelist=text, restart=start), ignore
         )

@@ -11,7 +11,10 @@ from parslflow.errors import ParslflowError
 from parslflow.errors import UsageError
 from parslflow.records import Value
 from parslflow.simulation import phillips
-from parslflow.simulation.phillips import SimulateInputs
+from parslflow.simulation.settings import Network
+from parslflow.simulation.settings import SimulateInputs
+from parslflow.simulation.settings import find_executable
+from parslflow.simulation.settings import namelist
 from parslflow.store.client import StoreClient
 from parslflow.store.server import StoreServer
 from parslflow.store.stream import Stream
@@ -46,8 +49,8 @@ def ignore(series: str, /, **values: Value) -> None:
 def inputs(tmp_path: Path, name: str, mpi: dict[str, str], **changes: object) -> SimulateInputs:
     settings: dict[str, object] = {
         "folder": tmp_path / name,
-        "namelist": phillips.namelist(**VALUES),
-        "executable": phillips.find_executable("phillips", beside=Path(sys.prefix) / "bin"),
+        "namelist": namelist(**VALUES),
+        "executable": find_executable("phillips", beside=Path(sys.prefix) / "bin"),
         "launch": ("mpiexec", "-n", "{ranks}"),
         "ranks": 2,
         "environment": mpi,
@@ -75,7 +78,7 @@ def test_a_cached_state_is_used_again(tmp_path: Path, mpi: dict[str, str]) -> No
     assert "reused" not in first.metrics
     assert "reused" in again.metrics
     assert (tmp_path / "a/restart.nc").read_bytes() == (tmp_path / "b/restart.nc").read_bytes()
-    other = phillips.namelist(**(VALUES | {"days": 1.0}))
+    other = namelist(**(VALUES | {"days": 1.0}))
     changed = phillips.simulate(inputs(tmp_path, "c", mpi, cache=cache, namelist=other), ignore)
     assert "reused" not in changed.metrics
 
@@ -89,7 +92,7 @@ def test_a_cached_state_is_known_by_what_its_restart_holds(
 
     def go_on(run: str, restart: Path) -> bool:
         """Whether the end of a run from ``restart`` was known."""
-        text = phillips.namelist(**(VALUES | {"restart": str(restart)}))
+        text = namelist(**(VALUES | {"restart": str(restart)}))
         changes = {"namelist": text, "restart": restart, "cache": tmp_path / "cache"}
         return "reused" in phillips.simulate(inputs(tmp_path, run, mpi, **changes), ignore).metrics
 
@@ -105,9 +108,9 @@ def test_a_cached_state_is_known_by_what_its_restart_holds(
 
 def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="executable = 'philips'"):
-        phillips.find_executable("philips", beside=tmp_path)
+        find_executable("philips", beside=tmp_path)
     with pytest.raises(UsageError, match="make build"):
-        phillips.find_executable(str(tmp_path), beside=tmp_path)
+        find_executable(str(tmp_path), beside=tmp_path)
 
 
 def test_a_launch_command_that_is_not_there_is_named(tmp_path: Path, mpi: dict[str, str]) -> None:
@@ -121,13 +124,13 @@ def test_the_environment_says_where_the_network_runs(
     """The model itself finds that the script is none, which it can only when it looks there."""
     script = tmp_path / "net-1.script.pt"
     script.write_bytes(b"no TorchScript")
-    network = phillips.Network(key="net-1", script=script, in_process=True)
+    network = Network(key="net-1", script=script, in_process=True)
     values = VALUES | {"meke": "network", "model": "net-1", "label": "net-1"}
-    asked = inputs(tmp_path, "run", mpi, network=network, namelist=phillips.namelist(**values))
+    asked = inputs(tmp_path, "run", mpi, network=network, namelist=namelist(**values))
     with pytest.raises(ParslflowError, match=r"net-1\.script\.pt is no TorchScript"):
         phillips.simulate(asked, ignore)
 
-    other = phillips.Network(key="net-2", script=script, in_process=True)
+    other = Network(key="net-2", script=script, in_process=True)
     with pytest.raises(UsageError, match=r"must be called net-2\.script\.pt"):
         phillips.simulate(asked.model_copy(update={"network": other}), ignore)
     monkeypatch.setattr(phillips, "INFERENCE_LIBRARY", tmp_path / "none.so")
@@ -141,7 +144,7 @@ def streamed(
     """A run that sends its days to a store, the same in each keyspace but for its folder."""
     values = VALUES | {"stream_list": "tiles", "stream_run": "high"}
     stream = Stream(list="tiles", run="high", keyspace=keyspace)
-    settings = {"namelist": phillips.namelist(**values), "stream": stream} | changes
+    settings = {"namelist": namelist(**values), "stream": stream} | changes
     address = server.address_file
     return inputs(tmp_path, f"run-{keyspace}", mpi, address_file=address, **settings)
 
@@ -174,7 +177,7 @@ def test_members_send_to_keyspaces_of_their_own(
 def test_the_end_of_a_member_that_died_is_in_its_keyspace(
     tmp_path: Path, mpi: dict[str, str], store: StoreClient, store_server: StoreServer
 ) -> None:
-    changes = {"namelist": phillips.namelist(**(VALUES | {"days": -1.0}))}
+    changes = {"namelist": namelist(**(VALUES | {"days": -1.0}))}
     with pytest.raises(ParslflowError, match="ended with exit code"):
         phillips.simulate(streamed(tmp_path, mpi, store_server, "m", **changes), ignore)
     with StoreClient.at(store.published, keyspace="m") as member:
@@ -192,9 +195,7 @@ def test_a_model_whose_tiles_nobody_samples_any_more_ends(
     tmp_path: Path, mpi: dict[str, str], store: StoreClient, store_server: StoreServer
 ) -> None:
     """It would wait for ever, and its tiles would fill the store that others use."""
-    text = phillips.namelist(
-        **(VALUES | {"stream_list": "tiles", "stream_run": "high", "days": 1e6})
-    )
+    text = namelist(**(VALUES | {"stream_list": "tiles", "stream_run": "high", "days": 1e6}))
     stage = streamed(tmp_path, mpi, store_server, "m", namelist=text)
     later = threading.Timer(1.5, give_up, [stage.folder / "stream.json", "A tile is wrong."])
     later.start()
