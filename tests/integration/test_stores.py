@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,23 @@ def test_the_loop_runs_with_a_running_store_and_the_network_in_the_simulation(
         assert store.connection.info("commandstats")["cmdstat_rpush"]["calls"] > 0
         assert store.connection.keys("*EKE*") == []
     assert not (run.store / "server.log").exists()
+
+
+def test_a_store_that_cannot_start_is_told_while_the_first_simulation_runs(folder: Path) -> None:
+    experiment = tomlkit.parse(SMALL.read_text())
+    experiment["name"] = "nowhere"
+    experiment["store"] = {"address": "127.0.0.1:1"}
+    experiment["high"]["spinup_days"] = 100_000
+    (folder / "nowhere.toml").write_text(tomlkit.dumps(experiment))
+    done = subprocess.run(
+        [sys.executable, "-m", "parslflow", "run", "nowhere.toml"],
+        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr
+    [run] = (folder / "runs").glob("nowhere-*")
+    deadline = time.monotonic() + 30
+    while processes_that_name(run) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert processes_that_name(run) == []

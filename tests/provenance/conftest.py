@@ -125,7 +125,7 @@ def _cut_end(path: Path) -> None:
 # Kills itself at one of its own steps: when it is about to write, rename, link or make something,
 # to start a program, or to change the metadata.
 KILLED = """
-import collections, os, runpy, signal, sys
+import collections, os, signal, sys
 root, step = sys.argv[1:]
 seen = collections.Counter()
 def count(what):
@@ -149,11 +149,10 @@ for name in dir(MetadataStore):
             count(name)
             return answer
         setattr(MetadataStore, name, counted)
-sys.argv[1:] = [root]
-try:
-    runpy.run_module("parslflow.provenance.writer", run_name="__main__", alter_sys=True)
-finally:
-    print(seen.total())
+from parslflow.provenance import writer
+code = writer.main([root])
+print(seen.total())
+sys.exit(code)
 """
 
 
