@@ -170,12 +170,11 @@ def _attempt(
         guarding(),
         Progress(run_dir.journal, sys.stdout),
         parsl_at(site, run_dir),
+        store(stages),
+        publisher,
     ):
-        with store(stages), publisher:
-            rolled_back = finished.rolled_back()
-            outcome = workflow.run(experiment, stages, evaluation.evaluate, rolled_back)
-        # The last of the metadata is written while Parsl ends.
-        evaluation.conclude()
+        rolled_back = finished.rolled_back()
+        outcome = workflow.run(experiment, stages, evaluation.evaluate, rolled_back)
     summary = replace(
         summarise(experiment, run_dir, outcome, time.monotonic() - began),
         problem=evaluation.problem,

@@ -55,10 +55,6 @@ class Evaluation:
         except ParslflowError as problem:
             self._note(problem)
 
-    def conclude(self) -> None:
-        """Have the rest of the metadata written, since nothing is at work any more."""
-        self._writer.finish()
-
     def evaluate(self, iteration: int, trained: dict[str, Record]) -> workflow.Decision:
         """Decide after the trainings of an iteration; the decision is an execution of its own.
 

@@ -28,7 +28,7 @@ _POLL_SECONDS = 0.1
 
 @contextmanager
 def guarding() -> Iterator[None]:
-    """Have all processes that this one starts in the block end soon after it, if not before.
+    """Have all processes that this one starts in the block end with it, or with this process.
 
     Only processes of this machine are found: elsewhere a block of Parsl ends by itself, when it
     hears no more of the driver's machine.
@@ -42,6 +42,8 @@ def guarding() -> Iterator[None]:
     try:
         yield
     finally:
+        # What were still at work would write to a journal that nobody follows any more.
+        end(mark)
         del os.environ[VARIABLE], os.environ["SPT_NOENV"]
         watcher.returncode = 0  # it is left alone: what remains is ended after this process
 

@@ -71,6 +71,7 @@ def watching(kernel: DataFlowKernel) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+        _cancel_blocks(kernel)
 
 
 def answer_in_time(executor: ParslExecutor) -> None:
@@ -92,6 +93,15 @@ def _pools(kernel: DataFlowKernel) -> list[HighThroughputExecutor]:
     """The executors that have blocks, so far: more may be added."""
     executors = list(kernel.executors.values())
     return [one for one in executors if isinstance(one, HighThroughputExecutor)]
+
+
+def _cancel_blocks(kernel: DataFlowKernel) -> None:
+    """Cancel the blocks of executors that are broken: Parsl leaves them to themselves."""
+    for executor in _pools(kernel):
+        blocks = list(executor.status_facade.items())
+        jobs = [executor.blocks_to_job_id[name] for name, one in blocks if not one.terminal]
+        if executor.bad_state_is_set and executor.provider is not None and jobs:
+            executor.provider.cancel(jobs)
 
 
 def _give_back(executor: HighThroughputExecutor) -> None:

@@ -23,6 +23,8 @@ with guarding():
     hard = subprocess.Popen([sys.executable, "-c", stubborn], start_new_session=True)
     print(outside.pid, mild.pid, hard.pid, flush=True)
     {then}
+# By then they have ended.
+assert mild.wait(2) and hard.wait(2)
 """
 
 
@@ -60,7 +62,7 @@ def test_what_a_driver_leaves_behind_is_ended(end: signal.Signals | None, tmp_pa
         assert end is None or lives(mild)
         if end is not None:
             driver.send_signal(end)
-        driver.wait(20)
+        assert driver.wait(20) == (0 if end is None else -end)
         wait_until_ended([mild, hard])
         assert lives(outside)
     finally:

@@ -118,20 +118,15 @@ class Writer:
                 )
             time.sleep(_POLL_SECONDS / 5)
 
-    def finish(self) -> None:
-        """Have the process log what is left, and then end: nothing is at work any more."""
-        if self._process is not None:
-            _stop_file(self._run).touch()
-
     def close(self) -> None:
-        """Have the process finish, and wait for its end.
+        """Have the process log what is left, and wait for its end.
 
         Raises:
             ParslflowError: it failed; the journal is whole, and a new writer can go on.
         """
         if self._process is None:
             return
-        self.finish()
+        _stop_file(self._run).touch()
         code = self._process.wait()
         self._process = None
         if code == NotPushedError.exit_code:
