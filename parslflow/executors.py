@@ -17,7 +17,7 @@ from parsl.executors.base import ParslExecutor
 
 from parslflow import sites
 from parslflow.sites import Site
-from parslflow.watch import answer_in_time
+from parslflow.watch import bound_waiting
 
 _ALONE = ("simulation", "store")
 """The executors that a run begins with; the others start together, when one of them is needed."""
@@ -41,7 +41,7 @@ def start(site: Site, label: str) -> None:
         return
     kernel.add_executors([_eager(executor) for executor in missing])
     for executor in missing:
-        answer_in_time(executor)
+        bound_waiting(executor)
 
 
 def _eager(executor: ParslExecutor) -> ParslExecutor:

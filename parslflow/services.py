@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 
 import parsl
+import zmq
 from parsl.errors import ParslError
 from parsl.executors.high_throughput.errors import ManagerLost
 from parsl.executors.high_throughput.errors import WorkerLost
@@ -40,7 +41,7 @@ def parsl_at(site: Site, run_dir: RunDir) -> Iterator[None]:
     try:
         with loaded(site) as kernel, watching(kernel):
             yield
-    except (ParslError, ManagerLost, WorkerLost) as error:
+    except (ParslError, ManagerLost, WorkerLost, zmq.Again) as error:
         said = _sentence(error)
         changed = ""
         if is_full(run_dir.root):

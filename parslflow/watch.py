@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from contextlib import suppress
 from functools import partial
 
+import zmq
 from parsl.dataflow.dflow import DataFlowKernel
 from parsl.errors import ParslError
 from parsl.executors import HighThroughputExecutor
@@ -30,6 +31,9 @@ PERIOD_SECONDS = 1.0
 
 ANSWER_SECONDS = 20.0
 """How long an interchange may take to answer Parsl, which by itself waits for ever."""
+
+SEND_SECONDS = 5.0
+"""How long a task waits for an interchange to be connected."""
 
 
 class Waiting:
@@ -62,7 +66,7 @@ class Waiting:
 def watching(kernel: DataFlowKernel) -> Iterator[None]:
     """See to the executors during the block: when one is broken all tasks fail."""
     for executor in kernel.executors.values():
-        answer_in_time(executor)
+        bound_waiting(executor)
     over = threading.Event()
     thread = threading.Thread(target=_watch, args=(kernel, over), daemon=True)
     thread.start()
@@ -74,11 +78,13 @@ def watching(kernel: DataFlowKernel) -> Iterator[None]:
         _cancel_blocks(kernel)
 
 
-def answer_in_time(executor: ParslExecutor) -> None:
-    """Have Parsl's own thread, whose end is waited for when Parsl is stopped, ask in vain."""
+def bound_waiting(executor: ParslExecutor) -> None:
+    """Have Parsl wait for a time only for an interchange, which may have died."""
     if isinstance(executor, HighThroughputExecutor):
         client = executor.command_client
         client.run = partial(client.run, timeout_s=ANSWER_SECONDS)  # type: ignore[method-assign]
+        # One thread sends all tasks.
+        executor.outgoing_q.zmq_socket.setsockopt(zmq.SNDTIMEO, int(SEND_SECONDS * 1000))
 
 
 def fail_all(kernel: DataFlowKernel, error: Exception) -> None:

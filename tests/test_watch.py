@@ -79,6 +79,45 @@ def test_all_tasks_fail_when_an_interchange_has_died(tmp_path: Path) -> None:
         assert "ended with code -9" in sentence
 
 
+SENT_LATE = """
+import os, signal, sys, time
+from pathlib import Path
+import parsl
+from parsl import python_app
+from parsl.errors import ParslError
+from parslflow import sites
+from parslflow.guard import guarding
+from parslflow.watch import watching
+
+def nap():
+    pass
+
+sites.prepare_process()
+site = sites.load(sites.Choice("local"), Path(sys.argv[1]))
+with guarding(), parsl.load(site.parsl) as kernel, watching(kernel):
+    process = kernel.executors["training"].interchange_proc
+    os.kill(process.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    # One thread of Parsl sends them all.
+    tasks = [python_app(nap, executors=[label])() for label in ("training", "sampling")]
+    began = time.monotonic()
+    for task in tasks:
+        try:
+            task.result(timeout=30)
+        except ParslError as error:
+            print(error)
+    assert time.monotonic() - began < 20
+"""
+
+
+@pytest.mark.timeout(150)
+def test_a_task_that_is_sent_to_a_dead_interchange_fails(tmp_path: Path) -> None:
+    told = told_by(SENT_LATE, tmp_path).splitlines()
+    assert len(told) == 2
+    for sentence in told:
+        assert "interchange of the executor 'training' (process" in sentence
+
+
 ELASTIC = """
 import sys, time
 from pathlib import Path
