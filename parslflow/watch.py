@@ -104,10 +104,8 @@ def _pools(kernel: DataFlowKernel) -> list[HighThroughputExecutor]:
 def _cancel_blocks(kernel: DataFlowKernel) -> None:
     """Cancel the blocks of executors that are broken: Parsl leaves them to themselves."""
     for executor in _pools(kernel):
-        blocks = list(executor.status_facade.items())
-        jobs = [executor.blocks_to_job_id[name] for name, one in blocks if not one.terminal]
-        if executor.bad_state_is_set and executor.provider is not None and jobs:
-            executor.provider.cancel(jobs)
+        if executor.bad_state_is_set and executor.provider is not None and _jobs(executor):
+            executor.provider.cancel(list(_jobs(executor)))
 
 
 def _give_back(executor: HighThroughputExecutor) -> None:
@@ -169,18 +167,23 @@ def _has_workers(executor: HighThroughputExecutor) -> bool:
         return False
 
 
-def _blocks(executor: HighThroughputExecutor) -> str:
-    """The blocks that have not ended, such as ``job 12 is pending: Resources``."""
-    waiting = {
+def _jobs(executor: HighThroughputExecutor) -> dict[str, str]:
+    """The jobs that have not ended, with their states."""
+    return {
         executor.blocks_to_job_id[number]: block.state.name.lower()
-        for number, block in executor.status_facade.items()
+        for number, block in list(executor.status_facade.items())
         if not block.terminal and number in executor.blocks_to_job_id
     }
-    if not waiting:
+
+
+def _blocks(executor: HighThroughputExecutor) -> str:
+    """The blocks that have not ended, such as ``job 12 is pending: Resources``."""
+    jobs = _jobs(executor)
+    if not jobs:
         return "none is asked for"
-    states = ", ".join(f"job {job} is {state}" for job, state in waiting.items())
+    states = ", ".join(f"job {job} is {state}" for job, state in jobs.items())
     if not isinstance(executor.provider, SlurmProvider):
         return states
-    command = f"squeue --noheader --format=%r --jobs={','.join(waiting)}"
+    command = f"squeue --noheader --format=%r --jobs={','.join(jobs)}"
     _, reasons, _ = executor.provider.execute_wait(command)  # type: ignore[no-untyped-call]
     return ": ".join([states, *filter(None, [", ".join(reasons.split("\n")[:-1])])])

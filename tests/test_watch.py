@@ -95,6 +95,7 @@ def nap():
 sites.prepare_process()
 site = sites.load(sites.Choice("local"), Path(sys.argv[1]))
 with guarding(), parsl.load(site.parsl) as kernel, watching(kernel):
+    assert python_app(nap, executors=["sampling"])().result(timeout=60) is None
     process = kernel.executors["training"].interchange_proc
     os.kill(process.pid, signal.SIGKILL)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
@@ -107,6 +108,9 @@ with guarding(), parsl.load(site.parsl) as kernel, watching(kernel):
         except ParslError as error:
             print(error)
     assert time.monotonic() - began < 20
+# Parsl would leave them to themselves.
+jobs = [job for one in site.parsl.executors for job in one.provider.resources.values()]
+assert jobs and all("cancelled" in job for job in jobs)
 """
 
 
