@@ -20,8 +20,6 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from parsl import python_app
-
 from benchmarks.measure import Figure
 from parslflow import driver
 from parslflow import executors
@@ -30,11 +28,11 @@ from parslflow import sites
 from parslflow import stages
 from parslflow import workflow
 from parslflow.apps import Stages
+from parslflow.apps import at
 from parslflow.finished import Finished
 from parslflow.provenance import journal as journals
 from parslflow.records import Record
 from parslflow.rundir import RunDir
-from parslflow.rundir import atomic_path
 from parslflow.services import store
 from parslflow.simulation.settings import find_executable
 
@@ -109,12 +107,8 @@ class BareStages(Stages):
             # Figures are drawn from a journal: that of the pair's other side.
             journal = sorted(self._run.root.parent.glob("*/journal/train-*"))[-1].parent
             call = call.model_copy(update={"inputs": call.inputs | {"journal": journal}})
-        path = self._run.stages / f"{call.name}.json"
-        with atomic_path(path) as temporary:
-            temporary.write_text(stages.to_text(call), encoding="utf-8")
         [label] = app.executors  # type: ignore[attr-defined]
-        executors.start(self._site, label)
-        return python_app(run_bare, executors=[label])(path)
+        return super()._send(at(label, run_bare), call)
 
 
 def run_bare(path: Path) -> Record:

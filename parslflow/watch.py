@@ -104,8 +104,9 @@ def _pools(kernel: DataFlowKernel) -> list[HighThroughputExecutor]:
 def _cancel_blocks(kernel: DataFlowKernel) -> None:
     """Cancel the blocks of executors that are broken: Parsl leaves them to themselves."""
     for executor in _pools(kernel):
-        if executor.bad_state_is_set and executor.provider is not None and _jobs(executor):
-            executor.provider.cancel(list(_jobs(executor)))
+        jobs = _jobs(executor)
+        if executor.bad_state_is_set and executor.provider is not None and jobs:
+            executor.provider.cancel(list(jobs))
 
 
 def _give_back(executor: HighThroughputExecutor) -> None:

@@ -1,56 +1,22 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from parslflow.watch import Waiting
 
-# Parsl leaves files open, so it has a process of its own.
-PROGRAM = """
-import os, signal, sys, time
-from pathlib import Path
-import parsl
-from parsl import python_app
-from parsl.errors import ParslError
-from parslflow import sites
-from parslflow.guard import guarding
-from parslflow.watch import watching
+from .parsl_program import told_by
 
-def nap(seconds):
-    import time
-    time.sleep(seconds)
-    return seconds
-
-sites.prepare_process()
-site = sites.load(sites.Choice("local"), Path(sys.argv[1]))
+DEAD = """
 with guarding(), parsl.load(site.parsl) as kernel, watching(kernel):
     tasks = [python_app(nap, executors=[label])(100.0) for label in ("training", "sampling")]
     # Before any block has started, after which Parsl would start none.
     os.kill(kernel.executors["training"].interchange_proc.pid, signal.SIGKILL)
     began = time.monotonic()
-    for task in tasks:
-        try:
-            task.result(timeout=30)
-        except ParslError as error:
-            print(error)
+    tell_errors(tasks)
     assert time.monotonic() - began < 10
 """
-
-
-def told_by(program: str, folder: Path) -> str:
-    """What a program prints that has to end well."""
-    answer = subprocess.run(
-        [sys.executable, "-c", program, folder],
-        capture_output=True,
-        text=True,
-        timeout=140,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
-    return answer.stdout
 
 
 def test_waiting_is_told_after_one_two_four_and_eight_minutes() -> None:
@@ -71,7 +37,7 @@ def test_waiting_begins_anew_after_work() -> None:
 
 @pytest.mark.timeout(150)
 def test_all_tasks_fail_when_an_interchange_has_died(tmp_path: Path) -> None:
-    said = told_by(PROGRAM, tmp_path)
+    said = told_by(DEAD, tmp_path)
     told = said.splitlines()
     assert len(told) == 2
     for sentence in told:
@@ -80,33 +46,15 @@ def test_all_tasks_fail_when_an_interchange_has_died(tmp_path: Path) -> None:
 
 
 SENT_LATE = """
-import os, signal, sys, time
-from pathlib import Path
-import parsl
-from parsl import python_app
-from parsl.errors import ParslError
-from parslflow import sites
-from parslflow.guard import guarding
-from parslflow.watch import watching
-
-def nap():
-    pass
-
-sites.prepare_process()
-site = sites.load(sites.Choice("local"), Path(sys.argv[1]))
 with guarding(), parsl.load(site.parsl) as kernel, watching(kernel):
-    assert python_app(nap, executors=["sampling"])().result(timeout=60) is None
+    assert python_app(nap, executors=["sampling"])(0.0).result(timeout=60) == 0.0
     process = kernel.executors["training"].interchange_proc
     os.kill(process.pid, signal.SIGKILL)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     # One thread of Parsl sends them all.
-    tasks = [python_app(nap, executors=[label])() for label in ("training", "sampling")]
+    tasks = [python_app(nap, executors=[label])(0.0) for label in ("training", "sampling")]
     began = time.monotonic()
-    for task in tasks:
-        try:
-            task.result(timeout=30)
-        except ParslError as error:
-            print(error)
+    tell_errors(tasks)
     assert time.monotonic() - began < 20
 # Parsl would leave them to themselves.
 jobs = [job for one in site.parsl.executors for job in one.provider.resources.values()]
@@ -123,25 +71,10 @@ def test_a_task_that_is_sent_to_a_dead_interchange_fails(tmp_path: Path) -> None
 
 
 ELASTIC = """
-import sys, time
-from pathlib import Path
-import parsl
-from parsl import python_app
-from parsl.jobs.states import JobState
-from parslflow import sites, watch
-from parslflow.guard import guarding
-
-def nap(seconds):
-    import time
-    time.sleep(seconds)
-    return seconds
-
-sites.prepare_process()
 watch.IDLE_SECONDS = 2.0
-site = sites.load(sites.Choice("local"), Path(sys.argv[1]))
 simulation = sites.executor(site, "simulation")
 simulation.provider.max_blocks = 2
-with guarding(), parsl.load(site.parsl) as kernel, watch.watching(kernel):
+with guarding(), parsl.load(site.parsl) as kernel, watching(kernel):
     task = python_app(nap, executors=["simulation"])
     both = [task(10.0), task(10.0)]
     assert [one.result(timeout=60) for one in both] == [10.0, 10.0]
@@ -168,29 +101,17 @@ def test_a_block_without_work_is_given_back_while_another_works(tmp_path: Path) 
 
 
 HELPLESS = """
-import os, signal, subprocess, sys, time
-from pathlib import Path
-import parsl
-from parsl import python_app
-from parslflow import sites
-from parslflow.guard import guarding
-from parslflow.watch import watching
-
-def nap(seconds):
-    import os, time
-    time.sleep(seconds)
+def parent():
+    import os
     return os.getppid()
 
-sites.prepare_process()
-site = sites.load(sites.Choice("local"), Path(sys.argv[1]))
 with guarding(), parsl.load(site.parsl) as kernel, watching(kernel):
-    task = python_app(nap, executors=["training"])
-    pool = task(0.0).result(timeout=60)
+    pool = python_app(parent, executors=["training"])().result(timeout=60)
     command = ["ps", "-ww", "--ppid", str(pool), "-o", "pid=", "-o", "args="]
     children = subprocess.check_output(command, text=True).splitlines()
     # The helper starts before the workers.
     helper = min(int(line.split()[0]) for line in children if "spawn_main" in line)
-    lasting = task(100.0)
+    lasting = python_app(nap, executors=["training"])(100.0)
     os.kill(helper, signal.SIGKILL)
     began = time.monotonic()
     try:

@@ -20,6 +20,8 @@ from parslflow.learning.samples import read_attributes
 from parslflow.sampling.features import FIELDS
 from parslflow.store.client import StoreClient
 
+from .test_faults import at_work
+from .test_faults import run_of
 from .test_loop import SMALL
 from .test_loop import command
 
@@ -29,13 +31,13 @@ LIST = "generate-1-tiles"
 DAYS = 20
 
 
-def sampler(runs: Path) -> tuple[Path, int]:
-    """The run, and the process of its first sampler as soon as there is one."""
+def sampler(run: Path) -> int:
+    """The process of the run's first sampler as soon as there is one."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        for path in runs.glob("*/journal/sample-1-*.jsonl"):
-            if lines := path.read_text().splitlines():
-                return path.parents[1], int(json.loads(lines[0])["pid"])
+        for pid, name in at_work(run):
+            if name == "sample-1":
+                return pid
         time.sleep(0.005)
     pytest.fail("no sampler began")
 
@@ -66,7 +68,8 @@ def test_a_time_with_a_field_that_is_not_finite_is_rejected_and_the_loop_goes_on
             [sys.executable, "-m", "parslflow", "run", "small.toml"],
             cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
-    run, pid = sampler(tmp_path / "runs")
+    run = run_of(tmp_path, set(), driver)
+    pid = sampler(run)
     # Held until the tile is broken that it would have taken.
     os.kill(pid, signal.SIGSTOP)
     try:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +13,7 @@ from parslflow.learning.samples import read_samples
 from parslflow.rundir import RunDir
 from parslflow.store.server import StoreServer
 from tests.integration.test_loop import SMALL
+from tests.integration.test_loop import command
 from tests.integration.test_loop import processes_that_name
 
 pytestmark = pytest.mark.timeout(300)
@@ -28,10 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def parslflow(*arguments: str | Path, folder: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "parslflow", *map(str, arguments)],
-        cwd=folder, capture_output=True, text=True, timeout=280, check=False,
-    )  # fmt: skip
+    done = command(*arguments, folder=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -99,15 +94,9 @@ def test_a_store_that_cannot_start_is_told_while_the_first_simulation_runs(folde
     experiment["store"] = {"address": "127.0.0.1:1"}
     experiment["high"]["spinup_days"] = 100_000
     (folder / "nowhere.toml").write_text(tomlkit.dumps(experiment))
-    done = subprocess.run(
-        [sys.executable, "-m", "parslflow", "run", "nowhere.toml"],
-        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    done = command("run", "nowhere.toml", folder=folder)
     assert done.returncode == 1
     assert "127.0.0.1:1" in done.stderr
     assert "Traceback" not in done.stderr
     [run] = (folder / "runs").glob("nowhere-*")
-    deadline = time.monotonic() + 30
-    while processes_that_name(run) and time.monotonic() < deadline:
-        time.sleep(0.5)
     assert processes_that_name(run) == []
